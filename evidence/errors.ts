@@ -1,0 +1,62 @@
+// The one error class: a stable code for programs, a message that says what a person must do.
+
+/** Codes are part of the interface: scripts match on them, so a code is never renamed. */
+export type ErrorCode =
+  | 'usage'
+  | 'unknown-collector'
+  | 'key-unreadable'
+  | 'key-unsuitable'
+  | 'key-exists'
+  | 'store-not-directory'
+  | 'store-denied'
+  | 'store-full'
+  | 'store-failed'
+  | 'object-exists'
+  | 'object-missing'
+  | 'path-invalid'
+  | 'not-a-bundle'
+  | 'bundle-sealed'
+  | 'bundle-busy'
+  | 'entry-invalid'
+  | 'entry-too-large'
+  | 'chain-broken'
+  | 'chain-contended'
+  | 'content-damaged'
+  | 'content-too-large'
+  | 'engine-unreachable'
+  | 'engine-refused'
+  | 'deadline'
+  | 'aborted'
+  | 'internal';
+
+/** `operation` is the verb that failed ("put", "read key"), `thing` what it failed on (a path, a name). */
+export interface ErrorContext {
+  readonly operation: string;
+  readonly thing?: string;
+  readonly cause?: unknown;
+}
+
+export class ImpoundError extends Error {
+  override readonly name = 'ImpoundError';
+  readonly code: ErrorCode;
+  readonly operation: string;
+  readonly thing: string | undefined;
+
+  constructor(code: ErrorCode, message: string, context: ErrorContext) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.code = code;
+    this.operation = context.operation;
+    this.thing = context.thing;
+  }
+}
+
+/** The errno name ("ENOENT") of a system error, or undefined for anything else. */
+export function errnoOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/** One line about an error of any kind, for a gap's detail or a log line. */
+export function describeError(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
