@@ -34,8 +34,11 @@ export interface Limits {
   readonly seconds: number;
 }
 
-/** The phase of the capture a collector belongs to: the volatile core is stored before any bulk is read. */
-export type Phase = 'volatile' | 'bulk';
+/**
+ * The phase of the capture a collector belongs to: the volatile core is stored before any bulk is read; one that runs
+ * `throughout` starts before all others and ends after them.
+ */
+export type Phase = 'throughout' | 'volatile' | 'bulk';
 
 /** What every collector is given. */
 export interface CollectContext {
@@ -43,7 +46,7 @@ export interface CollectContext {
   readonly signal: AbortSignal;
   readonly limits: Limits;
   readonly log: Logger;
-  /** Names of the capture's phases as they begin; ends when every other collector has. For the clock. */
+  /** The capture's phases as they begin, for what runs throughout it; ends when every other collector has. */
   readonly phases: AsyncIterable<string>;
   /** Puts a clock reading into the custody entry of this moment. */
   clock(sample: ClockSample): void;

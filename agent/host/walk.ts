@@ -1,4 +1,5 @@
-// placeholder types; owned by the process helper
+// One walk over /proc for all collectors (being written: the types are settled, index() is empty for now).
+import type { Host } from './host.ts';
 import type { ContainerIdentity } from './identity.ts';
 export interface ProcessSummary {
   readonly pid: number;
@@ -16,4 +17,12 @@ export interface ProcessSummary {
 export interface ProcessWalk {
   /** Every process seen, when the walk has ended; starts it where nobody has. */
   index(): Promise<readonly ProcessSummary[]>;
+}
+export interface WalkOptions {
+  /** Also read the raw files and keep them for one consumer of records(). */
+  readonly raw: boolean;
+  readonly signal: AbortSignal;
+}
+export function startWalk(_host: Host, _options: WalkOptions): ProcessWalk {
+  return { index: () => Promise.resolve([]) };
 }

@@ -1,7 +1,8 @@
 // Tar archives with PAX headers and an inner manifest: the one place that knows tar-stream.
-import { createHash, hash } from 'node:crypto';
-import tar from 'tar-stream';
-import { jsonLine, utf8OrUndefined } from './format/json.ts';
+import { type Header, type Pack, pack as tarPack } from 'tar-stream';
+import { sha256 } from '../format/digest.ts';
+import { jsonLine, utf8OrUndefined } from '../format/json.ts';
+import { sha256Stream } from './hash.ts';
 
 /** Name of the last member of every archive: one JSON line a member, in order. */
 export const INNER_MANIFEST = 'MANIFEST.jsonl';
@@ -27,8 +28,6 @@ export interface Member {
   readonly ctime?: bigint;
   readonly linkTarget?: Uint8Array | string;
   readonly device?: { readonly major: number; readonly minor: number };
-  /** Extended attributes by name, stored as SCHILY.xattr.NAME. */
-  readonly xattrs?: Readonly<Record<string, Uint8Array>>;
   readonly content?: Uint8Array | MemberStream;
   /** Why the content is less than its source has, where a limit cut it. */
   readonly truncated?: string;
@@ -64,60 +63,51 @@ const TAR_TYPES = {
   'block-device': 'block-device',
 } as const;
 
+type MemberHeader = Partial<Header> & Pick<Header, 'name'>;
+
 const encoder = new TextEncoder();
-const FLUSH_ENTRIES = 64;
 
 /** The archive as a stream of bytes. Memory is bounded by the largest single chunk of a member. */
 export async function* tarArchive(members: AsyncIterable<Member> | Iterable<Member>): AsyncGenerator<Uint8Array> {
-  const pack = tar.pack();
-  const feeding = feed(pack, members).catch((error: unknown) => {
+  const pack = tarPack();
+  feed(pack, members).catch((error: unknown) => {
     pack.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
-    for await (const chunk of pack) yield chunk;
+    for await (const chunk of pack as AsyncIterable<Uint8Array>) yield chunk;
   } finally {
     pack.destroy();
-    await feeding;
   }
 }
 
-async function feed(pack: tar.Pack, members: AsyncIterable<Member> | Iterable<Member>): Promise<void> {
+async function feed(pack: Pack, members: AsyncIterable<Member> | Iterable<Member>): Promise<void> {
   const manifest: Buffer[] = [];
   const names = new Set<string>();
-  let unflushed = 0;
-  for await (const member of members) {
-    const record = await append(pack, member, names);
-    manifest.push(jsonLine(record));
-    // small members are packed without waiting for each: the pack's own buffer is drained every so often
-    if (++unflushed >= FLUSH_ENTRIES) {
-      unflushed = 0;
-      await new Promise(setImmediate);
-    }
-  }
+  for await (const member of members) manifest.push(jsonLine(await append(pack, member, names)));
   const bytes = Buffer.concat(manifest);
   await entry(pack, { name: INNER_MANIFEST, mode: 0o600, size: bytes.length, mtime: new Date(0) }, bytes);
   pack.finalize();
 }
 
-async function append(pack: tar.Pack, member: Member, names: Set<string>): Promise<MemberRecord> {
+async function append(pack: Pack, member: Member, names: Set<string>): Promise<MemberRecord> {
   const raw = typeof member.name === 'string' ? encoder.encode(member.name) : member.name;
   const path = uniqueName(memberName(raw), names);
   const kind = member.kind ?? 'file';
   const link = member.linkTarget === undefined ? undefined : rawText(member.linkTarget);
-  const size = member.content?.[member.content instanceof Uint8Array ? 'length' : 'size'] ?? 0;
-  const header: tar.Headers = {
+  const size = contentSize(member.content);
+  const header: MemberHeader = {
     name: kind === 'directory' ? `${path}/` : path,
     type: TAR_TYPES[kind],
-    mode: member.mode ?? 0o444,
+    mode: (member.mode ?? 0o444) & 0o7777,
     uid: member.uid ?? 0,
     gid: member.gid ?? 0,
     size,
     mtime: new Date(member.mtime === undefined ? 0 : Number(member.mtime / 1_000_000n)),
-    pax: paxOf(member),
+    pax: emptyAsNull(paxOf(member)),
     ...(link === undefined ? {} : { linkname: link.text }),
     ...(member.device === undefined ? {} : { devmajor: member.device.major, devminor: member.device.minor }),
   };
-  const written = await writeContent(pack, header, member.content);
+  const written = await writeContent(pack, header, member.content, names.size);
   return {
     path,
     ...(path === utf8OrUndefined(raw) ? {} : { nameBase64: Buffer.from(raw).toString('base64') }),
@@ -143,31 +133,40 @@ interface Written {
   readonly truncated: string | undefined;
 }
 
-async function writeContent(pack: tar.Pack, header: tar.Headers, content: Member['content']): Promise<Written> {
+async function writeContent(
+  pack: Pack,
+  header: MemberHeader,
+  content: Member['content'],
+  sequence: number,
+): Promise<Written> {
   if (content === undefined || content instanceof Uint8Array) {
     const bytes = content ?? new Uint8Array(0);
-    if (bytes.length > 65_536) await entry(pack, header, bytes);
-    else pack.entry(header, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    return { sha256: hash('sha256', bytes, 'hex'), padded: 0, truncated: undefined };
+    const packed = entry(pack, header, bytes);
+    // small members are packed without waiting for each; the reader's pace is met at every 64th
+    if (bytes.length > 65_536 || sequence % 64 === 0) await packed;
+    else packed.catch(() => undefined); // the pack carries the failure to the reader
+    return { sha256: sha256(bytes), padded: 0, truncated: undefined };
   }
   const sink = pack.entry(header);
   const done = new Promise<void>((resolve, reject) => {
     sink.on('finish', () => resolve());
     sink.on('error', reject);
+    sink.on('close', () => reject(new Error('the archive was abandoned')));
   });
   done.catch(() => undefined); // awaited below; a failure before that must not end the process
-  const digest = createHash('sha256');
+  const digest = sha256Stream();
   let left = content.size;
   let truncated: string | undefined;
   const write = async (chunk: Uint8Array): Promise<void> => {
-    digest.update(chunk);
+    await digest.update(chunk);
     left -= chunk.length;
-    if (!sink.write(chunk)) await Promise.race([new Promise((resolve) => sink.once('drain', resolve)), done]);
+    if (!sink.write(chunk)) await Promise.race([new Promise<void>((resolve) => sink.once('drain', () => resolve())), done]);
   };
   try {
     for await (const chunk of content.bytes) {
-      await write(chunk.length > left ? chunk.subarray(0, left) : chunk);
-      if (chunk.length > left) {
+      const grown = chunk.length > left;
+      await write(grown ? chunk.subarray(0, left) : chunk);
+      if (grown) {
         truncated = 'source grew while it was read';
         break;
       }
@@ -179,16 +178,16 @@ async function writeContent(pack: tar.Pack, header: tar.Headers, content: Member
   if (padded > 0) truncated ??= 'source shrank while it was read';
   const zeros = Buffer.alloc(Math.min(padded, 65_536));
   while (left > 0) await write(zeros.subarray(0, Math.min(left, zeros.length)));
-  sink.end();
+  sink.end(null);
   await done;
-  return { sha256: digest.digest('hex'), padded, truncated };
+  return { sha256: await digest.hex(), padded, truncated };
 }
 
 /** One small member, waiting until the reader has taken it. */
-function entry(pack: tar.Pack, header: tar.Headers, bytes: Uint8Array): Promise<void> {
+function entry(pack: Pack, header: MemberHeader, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    pack.entry(header, body, (error) => (error ? reject(error) : resolve()));
+    pack.entry(header, body, (error?: Error | null) => (error ? reject(error) : resolve()));
   });
 }
 
@@ -218,6 +217,8 @@ function uniqueName(name: string, names: Set<string>): string {
 }
 
 function rawText(value: Uint8Array | string): { readonly text: string; readonly base64?: string } {
+  // tar-stream takes an empty target for one that is still to be written
+  if (value.length === 0) return { text: '%', base64: '' };
   if (typeof value === 'string') return { text: value };
   const text = utf8OrUndefined(value);
   return text === undefined ? { text: escapeInvalid(value), base64: Buffer.from(value).toString('base64') } : { text };
@@ -229,10 +230,19 @@ function paxOf(member: Member): Record<string, string> {
     const time = member[name];
     if (time !== undefined && (name !== 'mtime' || time % 1_000_000_000n !== 0n)) pax[name] = decimalSeconds(time);
   }
-  for (const [name, value] of Object.entries(member.xattrs ?? {})) {
-    pax[`SCHILY.xattr.${name}`] = Buffer.from(value).toString('latin1');
-  }
+  // ustar's octal fields end at 2^21 - 1, which user namespaces exceed
+  if ((member.uid ?? 0) > 0o7777777) pax.uid = String(member.uid);
+  if ((member.gid ?? 0) > 0o7777777) pax.gid = String(member.gid);
   return pax;
+}
+
+function contentSize(content: Member['content']): number {
+  if (content === undefined) return 0;
+  return content instanceof Uint8Array ? content.length : content.size;
+}
+
+function emptyAsNull(pax: Record<string, string>): Record<string, string> | null {
+  return Object.keys(pax).length === 0 ? null : pax;
 }
 
 function decimalSeconds(time: bigint): string {

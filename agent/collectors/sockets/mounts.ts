@@ -1,0 +1,84 @@
+// Mount tables of the machine: one process' mountinfo for each mount namespace, see proc_pid_mountinfo(5).
+import { closeSync, readlinkSync } from 'node:fs';
+import type { Host } from '../../host/host.ts';
+import type { ProcessSummary } from '../../host/walk.ts';
+import { lineSplitter } from './lines.ts';
+import { chunksOf, openFile, unreadable } from './reading.ts';
+
+export interface Mount {
+  /** Root of the mount within its file system; "net:[4026532281]" for a pinned namespace. */
+  readonly root: string;
+  /** Where it is mounted, as the process sees it. Latin1 text: one character a byte. */
+  readonly point: string;
+  readonly type: string;
+  readonly superOptions: readonly string[];
+  /** A process whose mount table shows it. */
+  readonly pid: number;
+}
+
+const TABLE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Mounts that `wanted` picks, from the table of one process of every mount namespace, PID 1's first. What pins a
+ * namespace in a private mount namespace, or mounts a cgroup hierarchy there, is found too.
+ */
+export function findMounts(
+  host: Host,
+  processes: readonly ProcessSummary[],
+  wanted: (mount: Mount) => boolean,
+): { readonly mounts: readonly Mount[]; readonly unread: number } {
+  const mounts: Mount[] = [];
+  const seen = new Set<string>();
+  let unread = 0;
+  const pids = [1, ...processes.map(({ pid }) => pid).filter((pid) => pid !== 1)];
+  for (const pid of pids) {
+    const namespace = mountNamespace(host, pid);
+    if (namespace !== undefined && seen.has(namespace)) continue;
+    const opened = openFile(`${host.proc}/${pid}/mountinfo`);
+    if (opened.kind === 'unreadable') {
+      if (opened.reason === 'denied') unread++;
+      continue;
+    }
+    try {
+      const lines = lineSplitter({
+        line(text) {
+          const mount = parseMount(text, pid);
+          if (mount !== undefined && wanted(mount)) mounts.push(mount);
+        },
+        end() {},
+      });
+      for (const chunk of chunksOf(opened.fd, TABLE_BYTES)) lines.push(chunk);
+      lines.end();
+      if (namespace !== undefined) seen.add(namespace);
+    } catch (error) {
+      if (unreadable(error).reason !== 'vanished') unread++;
+    } finally {
+      closeSync(opened.fd);
+    }
+  }
+  return { mounts, unread };
+}
+
+/** One line of mountinfo, or undefined. */
+export function parseMount(text: string, pid: number): Mount | undefined {
+  const separator = text.indexOf(' - ');
+  if (separator === -1) return undefined;
+  const [, , , root, point] = text.slice(0, separator).split(' ');
+  const [type, , options] = text.slice(separator + 3).split(' ');
+  if (root === undefined || point === undefined || type === undefined) return undefined;
+  return { root: unescaped(root), point: unescaped(point), type, superOptions: (options ?? '').split(','), pid };
+}
+
+/** Blank, tab, newline and backslash stand as three octal digits. */
+function unescaped(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8) & 0xff));
+}
+
+function mountNamespace(host: Host, pid: number): string | undefined {
+  try {
+    return readlinkSync(`${host.proc}/${pid}/ns/mnt`);
+  } catch (error) {
+    unreadable(error); // gone, or not ours to see: its own table is then read, where it can be
+    return undefined;
+  }
+}

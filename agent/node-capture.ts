@@ -1,0 +1,49 @@
+// One capture of this node: the registry's collectors on the engine, with one walk over /proc between them.
+import { type CaptureOptions, type CollectorResult, runCapture, type Selected } from '../capture/index.ts';
+import type { FootprintItem, NodeContext, Suspect } from './context.ts';
+import type { Host } from './host/host.ts';
+import { startWalk } from './host/walk.ts';
+
+export interface NodeCaptureOptions extends Omit<CaptureOptions<NodeContext>, 'collectors' | 'skipped' | 'context'> {
+  readonly host: Host;
+  readonly profile: NodeContext['profile'];
+  readonly selected: Selected<NodeContext>;
+  readonly suspects: readonly Suspect[];
+  readonly dockerSockets: readonly string[];
+}
+
+export interface NodeCaptureResult {
+  readonly results: readonly CollectorResult[];
+  readonly footprint: readonly FootprintItem[];
+}
+
+export async function captureNode(options: NodeCaptureOptions): Promise<NodeCaptureResult> {
+  const footprint: FootprintItem[] = [
+    { kind: 'process', name: `pid ${process.pid}`, detail: `${process.execPath} ${process.argv.slice(1).join(' ')}` },
+    { kind: 'note', name: 'atime', detail: 'files are opened with O_NOATIME; listing a folder may still change its atime' },
+  ];
+  const ending = new AbortController();
+  const walk = startWalk(options.host, {
+    raw: options.selected.run.some((collector) => collector.name === 'processes'),
+    signal: AbortSignal.any([options.signal, ending.signal]),
+  });
+  try {
+    const results = await runCapture<NodeContext>({
+      ...options,
+      collectors: options.selected.run,
+      skipped: options.selected.skipped,
+      context: (base) => ({
+        ...base,
+        host: options.host,
+        profile: options.profile,
+        suspects: options.suspects,
+        dockerSockets: options.dockerSockets,
+        walk,
+        footprint: (item) => footprint.push(item),
+      }),
+    });
+    return { results, footprint };
+  } finally {
+    ending.abort();
+  }
+}

@@ -1,0 +1,21 @@
+// Who sits at this machine, as custody entries name the person.
+import { hostname, userInfo } from 'node:os';
+import type { Actor } from '../evidence/index.ts';
+
+/** The login name, and behind sudo the one who called it: the machine's word, since nothing else vouches for it here. */
+export function localActor(env: NodeJS.ProcessEnv = process.env): Actor {
+  return { kind: 'person', name: userName(env), node: hostname() };
+}
+
+function userName(env: NodeJS.ProcessEnv): string {
+  const name = uidName();
+  return env.SUDO_USER === undefined || env.SUDO_USER === name ? name : `${env.SUDO_USER} (as ${name})`;
+}
+
+function uidName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`; // a uid without an entry in passwd
+  }
+}

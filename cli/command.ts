@@ -1,0 +1,37 @@
+// A command is data: name, words, options, and what it does. Help, completion and docs come from it.
+import type { Options } from 'yargs';
+import type { Logger } from '../evidence/index.ts';
+import type { LogLevel } from '../log.ts';
+
+/** 0 done; 1 the answer is no; 2 could not; 64 usage (sysexits.h). */
+export type ExitCode = 0 | 1 | 2 | 64;
+
+/** What every command is given beside its own arguments. */
+export interface Environment {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly log: Logger;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** How the person called the program, so that the next command can be copied. */
+  readonly program: string;
+  /** Aborts when the person presses Ctrl-C once. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command<Arguments> {
+  /** With its positional arguments, as yargs reads them: "verify <bundle>". */
+  readonly usage: string;
+  readonly description: string;
+  readonly positionals: Readonly<Record<string, string>>;
+  readonly options: Readonly<Record<string, Options>>;
+  readonly examples: readonly (readonly [string, string])[];
+  /** Loads what the command needs only when it runs, so that `--help` stays quick. */
+  readonly run: (argv: Arguments, environment: Environment) => Promise<ExitCode>;
+}
+
+export interface CommonArguments {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly logLevel: LogLevel;
+}

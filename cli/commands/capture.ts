@@ -1,0 +1,46 @@
+// impound capture --local
+import type { Command, CommonArguments } from '../command.ts';
+
+export interface CaptureArguments extends CommonArguments {
+  readonly local: boolean;
+  readonly store: string;
+  readonly case?: string;
+  readonly reason?: string;
+  readonly profile: 'quick' | 'standard' | 'full';
+  readonly collector: readonly string[];
+  readonly skip: readonly string[];
+  readonly suspect: readonly string[];
+  readonly docker?: string;
+  readonly root: string;
+  readonly key?: string;
+  readonly encryption: 'none';
+  readonly strict: boolean;
+  readonly verify: boolean;
+}
+
+export const capture: Command<CaptureArguments> = {
+  usage: 'capture',
+  description: 'Capture a machine into a sealed evidence bundle',
+  positionals: {},
+  options: {
+    local: { type: 'boolean', demandOption: 'say which machine: --local captures this one', describe: 'This machine' },
+    store: { type: 'string', default: './evidence', describe: 'Directory that takes the bundle' },
+    case: { type: 'string', describe: 'Case the bundle belongs to' },
+    reason: { type: 'string', describe: 'Why it is captured; kept in the custody chain' },
+    profile: { choices: ['quick', 'standard'], default: 'standard', describe: 'How much to collect' },
+    collector: { type: 'string', array: true, default: [], describe: 'Only these collectors' },
+    skip: { type: 'string', array: true, default: [], describe: 'All but these collectors' },
+    suspect: { type: 'string', array: true, default: [], describe: 'pod:NS/NAME, container:ID or pid:N; taken first' },
+    docker: { type: 'string', describe: 'Socket of the Docker engine' },
+    root: { type: 'string', default: '/', describe: "Where the host's root file system is mounted" },
+    key: { type: 'string', describe: 'Private signing key, PEM; default: your own, made once' },
+    encryption: { choices: ['none'], default: 'none', describe: 'Evidence is stored as it is, readable to whoever reads the store' },
+    strict: { type: 'boolean', default: false, describe: 'Exit 1 where anything could not be had' },
+    verify: { type: 'boolean', default: false, describe: 'Verify the bundle once it is sealed' },
+  },
+  examples: [
+    ['$0 capture --local', 'this machine, into ./evidence'],
+    ['$0 capture --local --store /mnt/usb --case IR-7 --reason "miner on web-3"', 'onto another disk, for a case'],
+  ],
+  run: async (argv, environment) => (await import('../local/capture-local.ts')).captureLocal(argv, environment),
+};

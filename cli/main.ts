@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+// What a person types: reads the words, runs the command, turns errors into one line, a code and an exit status.
+import { setTimeout as sleep } from 'node:timers/promises';
+import yargs from 'yargs';
+import { describeError, ImpoundError } from '../evidence/errors.ts';
+import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
+import { commands } from './commands/index.ts';
+import { escapeText } from './terminal/text.ts';
+
+const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
+
+async function main(): Promise<void> {
+  let exit: ExitCode = 0;
+  const program = process.env.IMPOUND_PROGRAM ?? 'impound';
+  const parser = yargs(process.argv.slice(2))
+    .scriptName('impound')
+    .usage('$0 <verb>\n\nForensic capture: seizes the evidence on a suspect Linux machine, hashed, signed, with its chain of custody.')
+    .option('json', { type: 'boolean', default: false, describe: 'Machine-readable result on standard output', global: true })
+    .option('quiet', { type: 'boolean', default: false, describe: 'No progress', global: true })
+    .option('log-level', { choices: ['error', 'warn', 'info', 'debug'] as const, default: 'warn', global: true })
+    .strict()
+    .demandCommand(1, 'say what to do: see --help')
+    .recommendCommands()
+    .completion('completion', 'Print a completion script: impound completion >> ~/.bashrc')
+    .version(false)
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .fail((message: string | undefined, error: Error | undefined) => {
+      throw error ?? new ImpoundError('usage', message ?? 'see --help', { operation: 'read arguments' });
+    });
+  for (const command of commands) {
+    parser.command(
+      command.usage,
+      command.description,
+      (own) => {
+        for (const [name, describe] of Object.entries(command.positionals)) own.positional(name, { type: 'string', describe });
+        return own.options(command.options).example(command.examples.map(([words, what]) => [words, what]));
+      },
+      async (argv) => {
+        exit = await run(command, argv as unknown as CommonArguments, program);
+      },
+    );
+  }
+  await parser.parseAsync();
+  process.exitCode = exit;
+}
+
+async function run(command: Command<never>, argv: CommonArguments, program: string): Promise<ExitCode> {
+  const { createLog } = await import('../log.ts');
+  const interrupted = new AbortController();
+  const interrupt = (): void => {
+    if (interrupted.signal.aborted) process.exit(130);
+    process.stderr.write('\nstopping; what was stored is kept and sealed (once more to leave at once)\n');
+    interrupted.abort();
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  const environment: Environment = {
+    json: argv.json,
+    quiet: argv.quiet,
+    log: createLog(argv.logLevel),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    program,
+    signal: interrupted.signal,
+  };
+  try {
+    return await command.run(argv as never, environment);
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+function fail(error: unknown): void {
+  const code = error instanceof ImpoundError ? error.code : 'internal';
+  if (process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ error: { code, message: describeError(error) } })}\n`);
+  }
+  process.stderr.write(`impound: ${escapeText(describeError(error))} [${code}]\n`);
+  if (code === 'internal' && error instanceof Error) process.stderr.write(`${escapeText(error.stack ?? '').replaceAll('\\x0a', '\n')}\n`);
+  process.exitCode = USAGE_CODES.has(code) ? 64 : 2;
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `impound cat … | head`: the reader has had enough
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await main();
+} catch (error) {
+  fail(error);
+}
+// a pipe that is still being written holds the process; threads that idle must not
+await sleep(0);

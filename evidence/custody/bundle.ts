@@ -1,0 +1,180 @@
+// A bundle's life: begun with a grant, closed and sealed, or sealed later after a crash.
+import { ImpoundError } from '../errors.ts';
+import { gapGroups, coverage, records } from '../format/coverage.ts';
+import { sha256 } from '../format/digest.ts';
+import type { CloseDetails, SessionDetails, Subject } from '../format/entry.ts';
+import { jsonLine } from '../format/json.ts';
+import { COVERAGE, FOOTPRINT, GAPS, keyPath, layoutOf, MANIFEST, REQUEST, TAG_MANIFEST } from '../format/layout.ts';
+import { payloadDigests, tagFiles } from '../format/manifest.ts';
+import type { ArtefactRecord, GapGroup, StoredObject } from '../format/record.ts';
+import type { Actor, Clock, Signer } from '../ports.ts';
+import type { Store } from '../store/store.ts';
+import { sha256Stream } from '../stream/hash.ts';
+import { readChain } from './chain-reader.ts';
+import { type ChainHead, ChainWriter } from './chain-writer.ts';
+
+export interface Custody {
+  readonly store: Store;
+  readonly signer: Signer;
+  readonly actor: Actor;
+  readonly clock: Clock;
+  /** Name and version of the program, for bag-info and the session entry. */
+  readonly software: string;
+}
+
+/** Why a bundle exists. Stored as data/00-meta/request.json and named by entry 0. */
+export interface CaptureRequest {
+  readonly bundle: string;
+  readonly requestedBy: string;
+  readonly requestedAt: string;
+  readonly reason: string | null;
+  readonly case: string | null;
+  readonly node: string;
+  readonly profile: string;
+  readonly [more: string]: unknown;
+}
+
+/** Stores the request, publishes the signer's key and writes entry 0. */
+export async function beginBundle(custody: Custody, request: CaptureRequest): Promise<ChainWriter> {
+  const { store, signer } = custody;
+  const bytes = Buffer.from(`${JSON.stringify(request, null, 2)}\n`);
+  const chain = new ChainWriter({ ...custody, bundle: request.bundle, entries: [] });
+  await store.put(keyPath(signer.keyid), Buffer.from(signer.publicKeyPem));
+  await store.put(REQUEST, bytes);
+  const details = { encryption: 'none', signer: signer.kind, keyid: signer.keyid, sizes: { [REQUEST]: bytes.length } };
+  await chain.append('grant', details, [{ name: REQUEST, digest: { sha256: sha256(bytes) } }]);
+  return chain;
+}
+
+export async function beginSession(chain: ChainWriter, details: SessionDetails): Promise<void> {
+  await chain.append('session', details);
+}
+
+export interface Ending {
+  readonly outcome: CloseDetails['outcome'];
+  /** Gap groups with more names than the chain holds; the chain's own where a crash lost them. */
+  readonly gaps?: readonly GapGroup[];
+  /** What the capture did to the host. */
+  readonly footprint?: readonly object[];
+}
+
+/** Writes coverage, gaps and footprint, closes the chain and seals it. Returns the seal entry's head. */
+export async function endBundle(custody: Custody, chain: ChainWriter, ending: Ending): Promise<ChainHead> {
+  await writeSummaries(custody, chain, ending);
+  const details: CloseDetails = { outcome: ending.outcome, software: custody.software };
+  await chain.append('close', details);
+  return sealClosed(custody, chain);
+}
+
+async function writeSummaries(custody: Custody, chain: ChainWriter, ending: Ending): Promise<void> {
+  const { statements } = chain;
+  const gaps = ending.gaps ?? gapGroups(statements);
+  const present = new Set(records(statements).map((record) => record.path));
+  const files: [string, Buffer][] = [
+    [GAPS, Buffer.concat(gaps.map(jsonLine))],
+    [COVERAGE, Buffer.from(`${JSON.stringify(coverage(statements), null, 2)}\n`)],
+  ];
+  if (ending.footprint !== undefined) {
+    files.push([FOOTPRINT, Buffer.from(`${JSON.stringify(ending.footprint, null, 2)}\n`)]);
+  }
+  const stored: ArtefactRecord[] = [];
+  for (const [path, bytes] of files) {
+    if (present.has(path)) continue;
+    stored.push(recordOf(custody, path, await custody.store.put(path, bytes), 'the custody chain'));
+  }
+  await appendRecords(chain, stored);
+}
+
+/** Writes the tag files, byte for byte the same whoever does it, and the seal over them. */
+async function sealClosed(custody: Custody, chain: ChainWriter): Promise<ChainHead> {
+  const entries = await readChain(custody.store);
+  const files = tagFiles(entries, new Map([[custody.signer.keyid, custody.signer.publicKeyPem]]));
+  for (const [path, bytes] of files) await putSame(custody.store, path, bytes);
+  const subjects: Subject[] = [MANIFEST, TAG_MANIFEST].map((path) => ({
+    name: path,
+    digest: { sha256: sha256(files.get(path) ?? Buffer.alloc(0)) },
+  }));
+  return chain.append('seal', { payloadFiles: payloadDigests(chain.statements).length }, subjects);
+}
+
+/** A crash may have left the same bytes there; other bytes are somebody else's. */
+async function putSame(store: Store, path: string, bytes: Buffer): Promise<void> {
+  try {
+    await store.put(path, bytes);
+  } catch (error) {
+    if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;
+    const stored = await digestOf(store, path);
+    if (stored.sha256 !== sha256(bytes)) throw error;
+  }
+}
+
+/**
+ * Seals a bundle that a crash left open: half-written objects are kept as truncated, objects that no entry names are
+ * read back and recorded, then it is closed and sealed. Throws `bundle-sealed`, `chain-broken`, `key-unsuitable`.
+ */
+export async function recoverBundle(custody: Custody): Promise<ChainHead> {
+  const entries = await readChain(custody.store);
+  const actions = entries.map((entry) => entry.statement.predicate.action);
+  const bundle = entries[0]?.statement.predicate.bundle ?? '';
+  if (actions.includes('seal')) {
+    throw new ImpoundError('bundle-sealed', 'the bundle is sealed already; nothing was changed', {
+      operation: 'seal',
+      thing: bundle,
+    });
+  }
+  const keyid = entries[0]?.envelope.keyid ?? '';
+  if (custody.signer.keyid !== keyid) {
+    throw new ImpoundError(
+      'key-unsuitable',
+      `the bundle was begun with key ${keyid}, this is key ${custody.signer.keyid}: give the same one as --key`,
+      { operation: 'seal', thing: bundle },
+    );
+  }
+  const chain = new ChainWriter({ ...custody, bundle, entries });
+  if (actions.includes('close')) return sealClosed(custody, chain);
+  await recoverObjects(custody, chain);
+  return endBundle(custody, chain, { outcome: 'recovered' });
+}
+
+async function recoverObjects(custody: Custody, chain: ChainWriter): Promise<void> {
+  const { store } = custody;
+  const recovered: ArtefactRecord[] = [];
+  const known = new Set(payloadDigests(chain.statements).map(({ path }) => path));
+  for await (const object of store.unfinished()) {
+    const wanted = layoutOf(object.path)?.kind === 'payload' && !known.has(object.path);
+    if (!wanted || (await store.size(object.path)) !== undefined) continue;
+    known.add(object.path);
+    const record = recordOf(custody, object.path, await object.commit(), 'left half-written by a crash');
+    recovered.push({ ...record, recovered: true, truncated: 'the capture ended while this was written' });
+  }
+  const unnamed: string[] = [];
+  for await (const { path, kind } of store.list('data')) {
+    if (kind === 'file' && layoutOf(path)?.kind === 'payload' && !known.has(path)) unnamed.push(path);
+  }
+  for (const path of unnamed.sort()) {
+    const record = recordOf(custody, path, await digestOf(store, path), 'stored before a crash, read back');
+    recovered.push({ ...record, recovered: true });
+  }
+  await appendRecords(chain, recovered);
+}
+
+async function appendRecords(chain: ChainWriter, artefacts: readonly ArtefactRecord[]): Promise<void> {
+  if (artefacts.length === 0) return;
+  const subjects = artefacts.map(({ path, sha256: digest }) => ({ name: path, digest: { sha256: digest } }));
+  await chain.append('collect', { artefacts }, subjects);
+}
+
+function recordOf(custody: Custody, path: string, stored: StoredObject, source: string): ArtefactRecord {
+  const now = custody.clock.now().toISOString();
+  return { path, ...stored, collector: 'impound', session: 1, source, begun: now, ended: now };
+}
+
+async function digestOf(store: Store, path: string): Promise<StoredObject> {
+  const digest = sha256Stream();
+  let size = 0;
+  for await (const chunk of store.read(path)) {
+    size += chunk.length;
+    await digest.update(chunk);
+  }
+  return { size, sha256: await digest.hex() };
+}

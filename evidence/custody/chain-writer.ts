@@ -1,0 +1,130 @@
+// Appends to a custody chain: links, signs and claims each number, whoever else may be writing.
+import { ImpoundError } from '../errors.ts';
+import { PREDICATE_TYPE, STATEMENT_TYPE, type Action, type Statement, type Subject } from '../format/entry.ts';
+import { encodeEnvelope, MAX_ENTRY_BYTES, signedBytes } from '../format/envelope.ts';
+import { entryPath } from '../format/layout.ts';
+import { nonce } from '../id.ts';
+import type { Actor, Clock, Signer } from '../ports.ts';
+import type { Store } from '../store/store.ts';
+import { sha256 } from '../format/digest.ts';
+import { type ChainEntry, readEntry } from './chain-reader.ts';
+
+/** The newest entry's number and the SHA-256 of its stored bytes: `verify --head` takes it as N:SHA256. */
+export interface ChainHead {
+  readonly sequence: number;
+  readonly sha256: string;
+}
+
+export interface ChainWriterOptions {
+  readonly store: Store;
+  readonly bundle: string;
+  readonly signer: Signer;
+  readonly actor: Actor;
+  readonly clock: Clock;
+  /** The chain as it stands; empty for a new bundle. */
+  readonly entries: readonly ChainEntry[];
+}
+
+/** Entries are appended one after the other; the statements so far are kept, since seal and coverage are made of them. */
+export class ChainWriter {
+  readonly #options: ChainWriterOptions;
+  readonly #statements: Statement[];
+  #head: ChainHead | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ChainWriterOptions) {
+    this.#options = options;
+    this.#statements = options.entries.map((entry) => entry.statement);
+    const last = options.entries.at(-1);
+    this.#head = last === undefined ? undefined : { sequence: last.sequence, sha256: last.sha256 };
+  }
+
+  get bundle(): string {
+    return this.#options.bundle;
+  }
+
+  get statements(): readonly Statement[] {
+    return this.#statements;
+  }
+
+  /** Throws where nothing has been appended yet. */
+  get head(): ChainHead {
+    if (this.#head === undefined) {
+      throw new ImpoundError('chain-broken', 'the chain has no entry yet', { operation: 'read chain' });
+    }
+    return this.#head;
+  }
+
+  /** Appends one entry; without subjects it speaks of the previous entry. */
+  append(action: Action, details: object, subjects: readonly Subject[] = []): Promise<ChainHead> {
+    const appended = this.#queue.then(() => this.#append(action, details, subjects));
+    this.#queue = appended.catch(() => undefined);
+    return appended;
+  }
+
+  async #append(action: Action, details: object, subjects: readonly Subject[]): Promise<ChainHead> {
+    const ownNonce = nonce();
+    for (let attempt = 0; attempt < 16; attempt++) {
+      const made = this.#statement(action, details, subjects, ownNonce);
+      const bytes = await this.#sign(made);
+      try {
+        await this.#options.store.put(entryPath(made.predicate.sequence), bytes);
+        return this.#accept(made, bytes);
+      } catch (error) {
+        if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;
+        const stored = await readEntry(this.#options.store, made.predicate.sequence);
+        // our own entry, put by a try whose answer was lost, is success; anybody else's is linked to instead
+        this.#accept(stored.statement, stored.bytes);
+        if (stored.statement.predicate.nonce === ownNonce) return this.head;
+      }
+    }
+    throw new ImpoundError('chain-contended', 'another writer keeps appending to this chain; stop it and try again', {
+      operation: 'append',
+      thing: this.#options.bundle,
+    });
+  }
+
+  #accept(made: Statement, bytes: Uint8Array): ChainHead {
+    this.#statements.push(made);
+    this.#head = { sequence: made.predicate.sequence, sha256: sha256(bytes) };
+    return this.#head;
+  }
+
+  #statement(action: Action, details: object, subjects: readonly Subject[], ownNonce: string): Statement {
+    const { bundle, actor, clock } = this.#options;
+    const last = this.#statements.at(-1);
+    const previous = this.#head;
+    const now = clock.now().toISOString();
+    const before = last?.predicate.time ?? now;
+    return {
+      _type: STATEMENT_TYPE,
+      subject:
+        subjects.length === 0 && previous !== undefined
+          ? [{ name: entryPath(previous.sequence), digest: { sha256: previous.sha256 } }]
+          : subjects,
+      predicateType: PREDICATE_TYPE,
+      predicate: {
+        bundle,
+        sequence: (previous?.sequence ?? -1) + 1,
+        previous: previous?.sha256 ?? null,
+        time: now < before ? before : now,
+        nonce: ownNonce,
+        actor,
+        action,
+        details: { ...details },
+      },
+    };
+  }
+
+  async #sign(made: Statement): Promise<Buffer> {
+    const payload = Buffer.from(JSON.stringify(made));
+    const { signer } = this.#options;
+    const signature = Buffer.from(await signer.sign(signedBytes(payload)));
+    const bytes = encodeEnvelope({ payload, keyid: signer.keyid, signature });
+    if (bytes.length <= MAX_ENTRY_BYTES) return bytes;
+    throw new ImpoundError('entry-too-large', `an entry of ${bytes.length} bytes cannot be written`, {
+      operation: 'append',
+      thing: made.predicate.action,
+    });
+  }
+}

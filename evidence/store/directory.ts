@@ -1,0 +1,322 @@
+// A directory as a store: link(2) for put-once, fsync of file and folder, 0600 and 0700, no link ever followed.
+import { constants } from 'node:fs';
+import { type FileHandle, link, mkdir, open, opendir, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join, sep } from 'node:path';
+import { errnoOf, ImpoundError } from '../errors.ts';
+import { assertBundlePath, isBundlePath } from '../format/layout.ts';
+import type { StoredObject } from '../format/record.ts';
+import { nonce } from '../id.ts';
+import { sha256Stream } from '../stream/hash.ts';
+import type { ByteRange, ObjectWriter, Store, StoreEntry, UnfinishedObject } from './store.ts';
+
+/** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
+const READ_BYTES = 1024 * 1024;
+/** Kept aside so that the last entries of a capture still fit when its artefacts have filled the disk. */
+const RESERVE_BYTES = 1024 * 1024;
+const RESERVE = 'reserve';
+
+export interface DirectoryStoreOptions {
+  /** Folder that holds the objects. */
+  readonly root: string;
+  /** Folder for half-written objects, on the same file system and outside `root`. */
+  readonly partial: string;
+}
+
+export class DirectoryStore implements Store {
+  readonly url: string;
+  readonly #root: string;
+  readonly #partial: string;
+  /** Folders known to exist and to be durable. */
+  readonly #folders = new Map<string, Promise<void>>();
+
+  constructor(options: DirectoryStoreOptions) {
+    this.#root = options.root;
+    this.#partial = options.partial;
+    this.url = options.root;
+  }
+
+  /** Makes the folders and sets bytes aside for the end; throws what is wrong with the place. */
+  async prepare(): Promise<void> {
+    try {
+      await this.#ensureFolder(this.#root);
+      await this.#ensureFolder(this.#partial);
+      const reserve = await open(join(this.#partial, RESERVE), 'w', 0o600);
+      try {
+        await reserve.writeFile(Buffer.alloc(RESERVE_BYTES));
+      } finally {
+        await reserve.close();
+      }
+    } catch (error) {
+      throw storeError(error, 'prepare store', this.#root);
+    }
+  }
+
+  /** Gives the reserve back and removes the folder of half-written objects where nothing is left in it. */
+  async finish(): Promise<void> {
+    await this.#releaseReserve();
+    for (const folder of [this.#partial, dirname(this.#partial)]) {
+      try {
+        await rmdir(folder);
+      } catch (error) {
+        if (!['ENOTEMPTY', 'ENOENT', 'EEXIST'].includes(errnoOf(error) ?? '')) {
+          throw storeError(error, 'tidy', folder);
+        }
+      }
+    }
+  }
+
+  async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
+    try {
+      return await this.#putOnce(path, bytes);
+    } catch (error) {
+      if (!(error instanceof ImpoundError && error.code === 'store-full' && (await this.#releaseReserve()))) throw error;
+      return await this.#putOnce(path, bytes);
+    }
+  }
+
+  async #putOnce(path: string, bytes: Uint8Array): Promise<StoredObject> {
+    const writer = await this.create(path);
+    try {
+      await writer.write(bytes);
+      return await writer.commit();
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
+  }
+
+  async create(path: string): Promise<ObjectWriter> {
+    assertBundlePath(path, 'create');
+    const target = join(this.#root, path);
+    const temporary = join(this.#partial, `${path.replaceAll('/', '%')}%${nonce()}`);
+    try {
+      await this.#ensureFolder(dirname(target));
+      await this.#ensureFolder(this.#partial);
+      const handle = await open(temporary, 'wx', 0o600);
+      return new DirectoryWriter(handle, temporary, target, path);
+    } catch (error) {
+      throw storeError(error, 'create', path);
+    }
+  }
+
+  async *list(prefix = ''): AsyncIterable<StoreEntry> {
+    const folder = prefix === '' ? this.#root : join(this.#root, prefix);
+    try {
+      const top = await stat(folder);
+      if (top.isDirectory()) yield* walk(folder, prefix);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw storeError(error, 'list', folder);
+    }
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    try {
+      const handle = await this.#openForReading(path);
+      try {
+        return (await handle.stat()).size;
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (error instanceof ImpoundError && error.code === 'object-missing') return undefined;
+      throw error;
+    }
+  }
+
+  async *read(path: string, range?: ByteRange): AsyncIterable<Uint8Array> {
+    const handle = await this.#openForReading(path);
+    try {
+      let position = range?.start ?? 0;
+      const end = range?.end ?? Number.POSITIVE_INFINITY;
+      while (position < end) {
+        const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+        if (bytesRead === 0) return;
+        position += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } catch (error) {
+      throw storeError(error, 'read', path);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async *unfinished(): AsyncIterable<UnfinishedObject> {
+    for await (const { path: name, kind, size } of walk(this.#partial, '')) {
+      const path = name.split('%').slice(0, -1).join('/');
+      if (kind !== 'file' || !isBundlePath(path)) continue;
+      const temporary = join(this.#partial, name);
+      yield {
+        path,
+        commit: async () => {
+          const target = join(this.#root, path);
+          await this.#ensureFolder(dirname(target));
+          await publish(temporary, target, path);
+          const digest = sha256Stream();
+          for await (const chunk of this.read(path)) await digest.update(chunk);
+          return { size, sha256: await digest.hex() };
+        },
+      };
+    }
+  }
+
+  /** A folder on the way may be a link that somebody planted: the real path must be the plain one. */
+  async #openForReading(path: string): Promise<FileHandle> {
+    try {
+      assertBundlePath(path, 'read');
+      const folder = dirname(path);
+      const root = await realpath(this.#root);
+      const real = await realpath(join(root, folder));
+      if (real !== join(root, folder)) throw missing(path, 'a link stands on the way to it');
+      const handle = await open(join(real, path.slice(folder === '.' ? 0 : folder.length + 1)), READ_FLAGS);
+      if ((await handle.stat()).isFile()) return handle;
+      await handle.close();
+      throw missing(path, 'it is not a regular file');
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === 'ENOENT' || errno === 'ENOTDIR') throw missing(path, 'no such object');
+      if (errno === 'ELOOP' || errno === 'ENXIO') throw missing(path, 'it is not a regular file');
+      throw storeError(error, 'read', path);
+    }
+  }
+
+  #ensureFolder(folder: string): Promise<void> {
+    const known = this.#folders.get(folder) ?? makeFolder(folder);
+    this.#folders.set(folder, known);
+    known.catch(() => this.#folders.delete(folder));
+    return known;
+  }
+
+  async #releaseReserve(): Promise<boolean> {
+    try {
+      await unlink(join(this.#partial, RESERVE));
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw storeError(error, 'tidy', RESERVE);
+    }
+  }
+}
+
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+class DirectoryWriter implements ObjectWriter {
+  readonly #handle: FileHandle;
+  readonly #temporary: string;
+  readonly #target: string;
+  readonly #path: string;
+  readonly #digest = sha256Stream();
+  #size = 0;
+
+  constructor(handle: FileHandle, temporary: string, target: string, path: string) {
+    this.#handle = handle;
+    this.#temporary = temporary;
+    this.#target = target;
+    this.#path = path;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    let rest = chunk;
+    try {
+      while (rest.length > 0) {
+        const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#size);
+        const written = rest.subarray(0, bytesWritten);
+        // what reached the file is what is hashed, so that a disk that fills up leaves a true record
+        await this.#digest.update(written);
+        this.#size += bytesWritten;
+        rest = rest.subarray(bytesWritten);
+      }
+    } catch (error) {
+      throw storeError(error, 'write', this.#path);
+    }
+  }
+
+  async commit(): Promise<StoredObject> {
+    try {
+      await this.#handle.sync();
+      await this.#handle.close();
+      await publish(this.#temporary, this.#target, this.#path);
+      const { size } = await stat(this.#target);
+      if (size !== this.#size) throw new Error(`the store holds ${size} bytes of ${this.#size}`);
+      return { size, sha256: await this.#digest.hex() };
+    } catch (error) {
+      throw storeError(error, 'commit', this.#path);
+    }
+  }
+
+  async abandon(): Promise<void> {
+    try {
+      await this.#handle.close();
+      await unlink(this.#temporary);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'EBADF') throw storeError(error, 'abandon', this.#path);
+    }
+  }
+}
+
+/** link(2) fails where the name is taken, which rename(2) would replace. */
+async function publish(temporary: string, target: string, path: string): Promise<void> {
+  try {
+    await link(temporary, target);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw storeError(error, 'commit', path);
+    throw new ImpoundError('object-exists', `${path} is in the store already; nothing stored is ever changed`, {
+      operation: 'commit',
+      thing: path,
+      cause: error,
+    });
+  }
+  await unlink(temporary);
+  await syncFolder(dirname(target));
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  // every folder that was made is an entry of the one above it
+  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* walk(folder: string, prefix: string): AsyncGenerator<StoreEntry> {
+  for await (const item of await opendir(folder)) {
+    const path = prefix === '' ? item.name : `${prefix}/${item.name}`;
+    if (item.isDirectory()) yield* walk(join(folder, item.name), path);
+    else if (item.isFile()) yield { path, kind: 'file', size: (await stat(join(folder, item.name))).size };
+    else yield { path, kind: item.isSymbolicLink() ? 'link' : 'other', size: 0 };
+  }
+}
+
+function missing(path: string, why: string): ImpoundError {
+  return new ImpoundError('object-missing', `${path}: ${why}`, { operation: 'read', thing: path });
+}
+
+function storeError(error: unknown, operation: string, thing: string): ImpoundError {
+  if (error instanceof ImpoundError) return error;
+  const errno = errnoOf(error);
+  const context = { operation, thing, cause: error };
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    return new ImpoundError('store-full', `the store is full (${operation} ${thing}): make room or use another --store`, context);
+  }
+  if (errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS') {
+    return new ImpoundError('store-denied', `the store may not be written (${operation} ${thing}): ${errno}`, context);
+  }
+  if (errno === 'ENOTDIR' || errno === 'EEXIST') {
+    return new ImpoundError('store-not-directory', `${thing} is not a directory; name a directory as --store`, context);
+  }
+  return new ImpoundError('store-failed', `the store failed (${operation} ${thing}): ${errno ?? String(error)}`, context);
+}
+
+/** True where `path` lies in or below `folder`; both absolute. */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+}

@@ -1,0 +1,70 @@
+// What a store of objects can do: put once, stream once, list, read. Nothing is ever changed or removed.
+import { ImpoundError } from '../errors.ts';
+import type { StoredObject } from '../format/record.ts';
+
+/** Something found in a store; `link` and `other` never belong there and are only reported. */
+export interface StoreEntry {
+  readonly path: string;
+  readonly kind: 'file' | 'link' | 'other';
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** An object that is being written; it appears under its path at `commit`, whole, or not at all. */
+export interface ObjectWriter {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes it durable and visible; throws `object-exists` where the path is taken. */
+  commit(): Promise<StoredObject>;
+  /** Gives it up and frees what it holds. */
+  abandon(): Promise<void>;
+}
+
+/** Bytes from `start` up to, not including, `end`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Paths are bundle paths. Every method throws ImpoundError: store-denied, store-full, store-failed. */
+export interface Store {
+  /** Where it is, for people and for the chain. */
+  readonly url: string;
+  /** Writes a small object whole; throws `object-exists` where the path is taken. */
+  put(path: string, bytes: Uint8Array): Promise<StoredObject>;
+  create(path: string): Promise<ObjectWriter>;
+  /** Everything below the prefix, in no particular order. */
+  list(prefix?: string): AsyncIterable<StoreEntry>;
+  /** Bytes of the object, or undefined where there is none. */
+  size(path: string): Promise<number | undefined>;
+  /** Throws `object-missing`. */
+  read(path: string, range?: ByteRange): AsyncIterable<Uint8Array>;
+  /** Objects that a crash left half-written, each readable once and then given up. */
+  unfinished(): AsyncIterable<UnfinishedObject>;
+}
+
+export interface UnfinishedObject {
+  readonly path: string;
+  /** Puts what was written under the object's path. */
+  commit(): Promise<StoredObject>;
+}
+
+/** The whole object in memory; throws `content-too-large` past `limit` bytes. */
+export async function readWhole(store: Store, path: string, limit: number): Promise<Buffer> {
+  const size = (await store.size(path)) ?? 0;
+  if (size > limit) throw tooLarge(path, size, limit);
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of store.read(path)) {
+    total += chunk.length;
+    if (total > limit) throw tooLarge(path, total, limit);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(path: string, size: number, limit: number): ImpoundError {
+  return new ImpoundError('content-too-large', `${path} has ${size} bytes, more than the ${limit} it may have`, {
+    operation: 'read',
+    thing: path,
+  });
+}

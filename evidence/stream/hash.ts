@@ -1,0 +1,145 @@
+// SHA-256 of streams on worker threads: hashing is the slowest step where the processor has no SHA instructions.
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { sha256 } from '../format/digest.ts';
+import type { HashReply, HashRequest } from './hash-worker.ts';
+import { workerScript } from './worker.ts';
+
+/** Up to this many bytes are hashed in place: a worker's round trip costs more than the hash. */
+const INLINE_BYTES = 256 * 1024;
+/** Bytes on their way to one worker's stream before `update` waits. */
+const IN_FLIGHT_BYTES = 4 * 1024 * 1024;
+
+/** A running SHA-256. Chunks given to `update` must not be changed afterwards. */
+export interface Sha256Stream {
+  /** Resolves when more may be given. */
+  update(chunk: Uint8Array): Promise<void>;
+  /** The digest in lower-case hex; ends the stream. */
+  hex(): Promise<string>;
+}
+
+export function sha256Stream(): Sha256Stream {
+  let head: Uint8Array[] = [];
+  let headBytes = 0;
+  let remote: RemoteHash | undefined;
+  return {
+    async update(chunk) {
+      if (remote !== undefined) return remote.update(chunk);
+      head.push(chunk);
+      headBytes += chunk.length;
+      if (headBytes < INLINE_BYTES) return;
+      remote = pool().open();
+      for (const early of head) await remote.update(early);
+      head = [];
+    },
+    async hex() {
+      return remote === undefined ? sha256(head.length === 1 && head[0] ? head[0] : Buffer.concat(head)) : remote.hex();
+    },
+  };
+}
+
+class RemoteHash {
+  readonly #worker: HashWorker;
+  readonly #id: number;
+  #inFlight = 0;
+  #wake: (() => void) | undefined;
+  #result = Promise.withResolvers<string>();
+
+  constructor(worker: HashWorker, id: number) {
+    this.#worker = worker;
+    this.#id = id;
+    this.#result.promise.catch(() => undefined); // met by hex(); an abandoned stream must not end the process
+  }
+
+  async update(chunk: Uint8Array): Promise<void> {
+    this.#inFlight += chunk.length;
+    this.#worker.post({ id: this.#id, chunk });
+    while (this.#inFlight > IN_FLIGHT_BYTES) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  hex(): Promise<string> {
+    this.#worker.post({ id: this.#id });
+    return this.#result.promise;
+  }
+
+  reply(reply: HashReply): void {
+    if (reply.hex !== undefined) this.#result.resolve(reply.hex);
+    this.#inFlight -= reply.taken ?? 0;
+    this.#wake?.();
+  }
+
+  fail(error: Error): void {
+    this.#result.reject(error);
+    this.#inFlight = 0;
+    this.#wake?.();
+  }
+}
+
+class HashWorker {
+  readonly streams = new Map<number, RemoteHash>();
+  readonly #worker: Worker;
+
+  constructor(onGone: (worker: HashWorker) => void) {
+    this.#worker = new Worker(workerScript('./hash-worker', import.meta.url));
+    this.#worker.unref();
+    this.#worker.on('message', (reply: HashReply) => {
+      this.streams.get(reply.id)?.reply(reply);
+      if (reply.hex !== undefined) this.#close(reply.id);
+    });
+    this.#worker.on('error', (error) => {
+      onGone(this);
+      for (const stream of this.streams.values()) stream.fail(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  open(id: number): RemoteHash {
+    const stream = new RemoteHash(this, id);
+    this.streams.set(id, stream);
+    this.#worker.ref(); // while a digest is owed, the thread keeps the process up
+    return stream;
+  }
+
+  post(request: HashRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  #close(id: number): void {
+    this.streams.delete(id);
+    if (this.streams.size === 0) this.#worker.unref();
+  }
+}
+
+/** One thread a core at most, made when first needed. */
+class HashPool {
+  #workers: HashWorker[] = [];
+  #nextId = 0;
+
+  open(): RemoteHash {
+    const idle = this.#workers.find((worker) => worker.streams.size === 0);
+    const worker = idle ?? (this.#workers.length < availableParallelism() ? this.#spawn() : this.#leastBusy());
+    return worker.open(this.#nextId++);
+  }
+
+  #spawn(): HashWorker {
+    const worker = new HashWorker((gone) => {
+      this.#workers = this.#workers.filter((other) => other !== gone);
+    });
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  #leastBusy(): HashWorker {
+    return this.#workers.reduce((least, worker) => (worker.streams.size < least.streams.size ? worker : least));
+  }
+}
+
+let shared: HashPool | undefined;
+
+function pool(): HashPool {
+  shared ??= new HashPool();
+  return shared;
+}

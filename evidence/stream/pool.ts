@@ -1,0 +1,22 @@
+// Bounded concurrency over a list.
+
+/** Runs `work` for each item in order, at most `limit` at once; the first failure stops the rest and is thrown. */
+export async function forEachBounded<T>(
+  items: Iterable<T>,
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.iterator]();
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    for (let step = iterator.next(); step.done !== true && !failed; step = iterator.next()) {
+      try {
+        await work(step.value);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: limit }, lane));
+}

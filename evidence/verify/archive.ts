@@ -1,0 +1,108 @@
+// Question four: does every tar hold what its inner manifest says, and nothing that could leave a folder?
+import { describeError, ImpoundError } from '../errors.ts';
+import { sha256 } from '../format/digest.ts';
+import { isRecord } from '../format/entry.ts';
+import type { ArtefactRecord } from '../format/record.ts';
+import { INNER_MANIFEST } from '../stream/archive.ts';
+import { sha256Stream } from '../stream/hash.ts';
+import { readTar, type TarMember } from '../stream/tar-reader.ts';
+import { zstdDecompress } from '../stream/zstd.ts';
+import type { Findings } from './report.ts';
+
+/** Content of one artefact at most: a segment is 16 GiB of source, and a tar adds headers. */
+export const MAX_CONTENT_BYTES = 17 * 1024 ** 3;
+const MAX_MEMBERS = 4_000_000;
+const MAX_LINE_BYTES = 256 * 1024;
+const KINDS: Readonly<Record<string, string>> = {
+  '0': 'file',
+  '2': 'symlink',
+  '3': 'character-device',
+  '4': 'block-device',
+  '5': 'directory',
+  '6': 'fifo',
+};
+
+export function isArchive(path: string): boolean {
+  return path.endsWith('.tar') || path.endsWith('.tar.zst');
+}
+
+/** Reads the archive once; nothing is extracted. Memory: 32 bytes a member. */
+export async function checkArchive(
+  stored: AsyncIterable<Uint8Array>,
+  record: ArtefactRecord,
+  report: Findings,
+): Promise<void> {
+  const { path, truncated } = record;
+  const limit = Math.min(record.contentSize ?? MAX_CONTENT_BYTES, MAX_CONTENT_BYTES);
+  try {
+    await compare(path.endsWith('.zst') ? zstdDecompress(stored, limit, path) : stored, path);
+  } catch (error) {
+    if (!(error instanceof ImpoundError)) throw error;
+    if (truncated === undefined) report.add('archive-altered', path, describeError(error));
+    else report.warn('archive-truncated', path, `it ends early (${truncated}), so its members were checked only as far`);
+  }
+}
+
+async function compare(content: AsyncIterable<Uint8Array>, path: string): Promise<void> {
+  const members: string[] = [];
+  let manifest: readonly string[] | undefined;
+  for await (const member of readTar(content, path)) {
+    if (manifest !== undefined) throw altered(path, `a member follows ${INNER_MANIFEST}`);
+    if (member.path === INNER_MANIFEST) manifest = await manifestIdentities(member, path);
+    else members.push(await memberIdentity(member, path));
+    if (members.length > MAX_MEMBERS) throw altered(path, `it has more than ${MAX_MEMBERS} members`);
+  }
+  if (manifest === undefined) throw altered(path, `it has no ${INNER_MANIFEST}`);
+  if (manifest.length !== members.length) {
+    throw altered(path, `${INNER_MANIFEST} lists ${manifest.length} members, the archive has ${members.length}`);
+  }
+  const wrong = members.findIndex((identity, index) => identity !== manifest[index]);
+  if (wrong !== -1) throw altered(path, `member ${wrong + 1} is not as ${INNER_MANIFEST} lists it`);
+}
+
+/** All that the manifest and the tar say alike, in one short digest. */
+function identity(fields: readonly unknown[]): string {
+  return sha256(Buffer.from(JSON.stringify(fields))).slice(0, 32);
+}
+
+async function memberIdentity(member: TarMember, path: string): Promise<string> {
+  const kind = KINDS[member.type];
+  const name = member.path.replace(/\/$/, '');
+  const unsafe = name.startsWith('/') || name.split('/').some((segment) => segment === '..' || segment === '');
+  if (kind === undefined || unsafe) throw altered(path, `member ${JSON.stringify(name.slice(0, 200))} could leave its folder`);
+  const digest = sha256Stream();
+  for await (const chunk of member.content) await digest.update(chunk);
+  const hash = kind === 'file' ? await digest.hex() : null;
+  const link = kind === 'symlink' ? member.linkTarget : null;
+  return identity([name, kind, member.mode, member.uid, member.gid, member.size, hash, link]);
+}
+
+async function manifestIdentities(member: TarMember, path: string): Promise<readonly string[]> {
+  const identities: string[] = [];
+  let pending: Buffer = Buffer.alloc(0);
+  for await (const chunk of member.content) {
+    pending = Buffer.concat([pending, chunk]);
+    for (let end = pending.indexOf(10); end !== -1; end = pending.indexOf(10)) {
+      identities.push(lineIdentity(pending.subarray(0, end), path));
+      pending = pending.subarray(end + 1);
+    }
+    if (pending.length > MAX_LINE_BYTES || identities.length > MAX_MEMBERS) throw altered(path, `${INNER_MANIFEST} is too large`);
+  }
+  return identities;
+}
+
+function lineIdentity(line: Buffer, path: string): string {
+  let record: unknown;
+  try {
+    record = JSON.parse(line.toString('utf8'));
+  } catch {
+    record = undefined;
+  }
+  if (!isRecord(record)) throw altered(path, `${INNER_MANIFEST} has a line that is not JSON`);
+  const { kind, mode, uid, gid, size } = record;
+  return identity([record.path, kind, mode, uid, gid, size, record.sha256 ?? null, kind === 'symlink' ? record.linkTarget : null]);
+}
+
+function altered(path: string, why: string): ImpoundError {
+  return new ImpoundError('content-damaged', why, { operation: 'check archive', thing: path });
+}
