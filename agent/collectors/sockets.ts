@@ -45,6 +45,8 @@ async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>
   const raw = new Channel<Member>(1); // a member may be a whole piece
   const setUp = setUpOf(host);
   const output = { sockets: rows, raw, setUp, gaps };
+  // who waits for room in a channel that is not read any more is woken, and finds the signal aborted
+  signal.addEventListener('abort', () => ending(rows, raw, signal.reason), { once: true });
   const pass = readNamespaces(host, namespaces, ownersByInode(processes), output, signal).then(
     () => ending(rows, raw),
     (error: unknown) => ending(rows, raw, error),

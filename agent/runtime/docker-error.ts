@@ -23,7 +23,8 @@ export interface CallContext {
 export function engineError(error: unknown, call: CallContext): ImpoundError {
   if (error instanceof ImpoundError) return error;
   const context = { operation: call.operation, thing: call.thing, cause: error };
-  if (call.caller.aborted) return new ImpoundError('aborted', `${call.operation}: stopped before it was answered`, context);
+  if (call.caller.aborted)
+    return new ImpoundError('aborted', `${call.operation}: stopped before it was answered`, context);
   if (call.deadline.aborted) {
     return new ImpoundError('deadline', `the Docker engine did not answer within ${call.seconds} s`, context);
   }

@@ -22,6 +22,7 @@ const STREAMS: readonly (LogStream | undefined)[] = ['stdout', 'stdout', 'stderr
 const ENGINE = 3;
 const ENGINE_ERROR_BYTES = 1000;
 const NEWLINE = 10;
+const EMPTY: Piece = { stream: 'stdout', bytes: Buffer.alloc(0) };
 
 /**
  * Collects a log stream in chunks of any size. A container without a terminal is multiplexed in frames (one byte
@@ -81,8 +82,11 @@ export class LogCollector {
   }
 
   #begin(): void {
+    if (!plausible(this.#header)) {
+      this.#fallBack();
+      return;
+    }
     const kind = this.#header[0] ?? 0;
-    if (!plausible(this.#header)) return this.#fallBack();
     this.#stream = kind === ENGINE ? 'engine' : (STREAMS[kind] ?? 'stdout');
     this.#left = this.#header.readUInt32BE(4);
     this.#header = Buffer.alloc(0);
@@ -107,19 +111,17 @@ export class LogCollector {
     }
   }
 
+  /** Whole frames go, so that what is kept begins with the engine's time stamp; a terminal's stream is cut anywhere. */
   #dropOldest(): void {
-    const piece = this.#pieces[this.#first];
-    if (piece === undefined) return;
-    const excess = this.#kept - this.#limit;
-    const gone = Math.min(excess, piece.bytes.length);
-    // a whole line goes with its first bytes, so that what is kept begins with an engine's time stamp
-    const whole = piece.stream === 'tty' ? gone : piece.bytes.length;
-    if (whole === piece.bytes.length && this.#pieces.length - this.#first > 1) this.#first++;
-    else this.#pieces[this.#first] = { stream: piece.stream, bytes: piece.bytes.subarray(gone) };
-    const removed = this.#pieces.length - this.#first > 0 && this.#pieces[this.#first]?.bytes.buffer === piece.bytes.buffer;
-    const amount = removed && this.#pieces[this.#first]?.stream === piece.stream ? 0 : 0;
-    this.#kept -= amount === 0 ? whole : amount;
-    this.#dropped += whole;
+    const piece = this.#pieces[this.#first] ?? EMPTY;
+    const last = this.#first === this.#pieces.length - 1;
+    const divisible = piece.stream === 'tty' || last;
+    const gone = divisible ? Math.min(this.#kept - this.#limit, piece.bytes.length) : piece.bytes.length;
+    const left = piece.bytes.subarray(gone);
+    this.#pieces[this.#first] = left.length === 0 ? EMPTY : { stream: piece.stream, bytes: left };
+    if (left.length === 0) this.#first++;
+    this.#kept -= gone;
+    this.#dropped += gone;
   }
 }
 

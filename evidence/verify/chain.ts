@@ -21,6 +21,11 @@ export interface ChainOptions {
 
 export interface CheckedChain {
   /** Entries that are genuine and in their place, ascending. */
+  readonly genuine: readonly ChainEntry[];
+  /**
+   * The same, and those in their place whose signature is not: each of these is a finding already, and what it names
+   * is still the best that is known of the files, so that one altered entry does not hide what else was altered.
+   */
   readonly entries: readonly ChainEntry[];
   /** PEM of the bundle's own keys by keyid. */
   readonly keys: ReadonlyMap<string, string>;
@@ -35,6 +40,7 @@ export async function checkChain(
 ): Promise<CheckedChain> {
   const keys = await readKeys(store, files, report);
   const read = await readEntries(store, files, report);
+  const genuine: ChainEntry[] = [];
   const entries: ChainEntry[] = [];
   const introduced = new Set<string>();
   let sealed = false;
@@ -51,15 +57,18 @@ export async function checkChain(
       continue;
     }
     if (introduced.size === 0) introduced.add(entry.envelope.keyid);
-    if (!isGenuine(entry, { keys, introduced, sealed, trusted: options.trusted }, report)) continue;
+    const signed = checkSignature(entry, { keys, introduced, sealed, trusted: options.trusted }, report);
+    if (signed === 'foreign') continue;
     checkOrder(entry, entries, sealed, report);
-    if (predicate.action === 'transfer' && typeof predicate.details.keyid === 'string') introduced.add(predicate.details.keyid);
-    if (predicate.action === 'seal') sealed = true;
     entries.push(entry);
+    if (predicate.action === 'seal') sealed = true;
+    if (signed === 'invalid') continue;
+    genuine.push(entry);
+    if (predicate.action === 'transfer' && typeof predicate.details.keyid === 'string') introduced.add(predicate.details.keyid);
   }
-  checkHead(options.head, entries, report);
+  checkHead(options.head, genuine, report);
   checkKeysUsed(keys, read, report);
-  return { entries, keys, sealed };
+  return { genuine, entries, keys, sealed };
 }
 
 /** Entries by number with holes as undefined; a chain is checked as far as its highest number. */
@@ -123,31 +132,33 @@ interface Keys {
   readonly sealed: boolean;
 }
 
-function isGenuine(entry: ChainEntry, keys: Keys, report: Findings): boolean {
+/** `foreign`: by a key that the chain did not introduce, after the seal, where it can do no harm. */
+function checkSignature(entry: ChainEntry, keys: Keys, report: Findings): 'genuine' | 'invalid' | 'foreign' {
   const { keyid, payload, signature } = entry.envelope;
   const path = entryPath(entry.sequence);
-  const pem = keys.keys.get(keyid);
+  const introduced = keys.introduced.has(keyid);
   const trusted = keys.trusted.find((key) => key.keyid === keyid);
-  const rootUntrusted = keys.trusted.length > 0 && trusted === undefined;
-  if (!keys.introduced.has(keyid) || (rootUntrusted && entry.sequence === 0)) {
-    if (keys.sealed && !keys.introduced.has(keyid)) {
-      report.warn('signer-after-seal', path, `written after the seal by key ${keyid}, which the chain did not introduce`);
-      return false;
-    }
+  if (!introduced && keys.sealed) {
+    report.warn('signer-after-seal', path, `written after the seal by key ${keyid}, which the chain did not introduce`);
+    return 'foreign';
+  }
+  if (!introduced || (entry.sequence === 0 && keys.trusted.length > 0 && trusted === undefined)) {
     report.add('signer-unknown', path, 'signed by a key that is not trusted for this chain', {
       expected: keys.trusted.map((key) => key.keyid).join(' ') || [...keys.introduced].join(' '),
       found: keyid,
     });
-    return false;
+    return 'invalid';
   }
+  const pem = keys.keys.get(keyid);
   const key = trusted?.key ?? (pem === undefined ? undefined : parsePublicKey(pem, keyPath(keyid)).key);
   if (key === undefined) {
-    if (entry.sequence === 0) report.add('key-missing', keyPath(keyid), 'the public key of the signer is missing');
-    return false;
+    if (!keys.keys.has(keyid)) report.add('key-missing', keyPath(keyid), 'the public key of the signer is missing');
+    report.add('signer-unknown', path, 'its signature cannot be checked without the public key', { found: keyid });
+    return 'invalid';
   }
-  if (signatureMatches(key, signedBytes(payload), signature)) return true;
+  if (signatureMatches(key, signedBytes(payload), signature)) return 'genuine';
   report.add('signature-invalid', path, 'the signature is not over these bytes');
-  return false;
+  return 'invalid';
 }
 
 function checkOrder(entry: ChainEntry, before: readonly ChainEntry[], sealed: boolean, report: Findings): void {

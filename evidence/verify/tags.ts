@@ -1,5 +1,5 @@
 // Question five: are the manifests what the chain makes of itself, and does the seal stand over them?
-import { type ChainEntry, listEntries } from '../custody/chain-reader.ts';
+import type { ChainEntry } from '../custody/chain-reader.ts';
 import { describeError } from '../errors.ts';
 import { sha256 } from '../format/digest.ts';
 import { BAG_INFO, BAGIT, entryPath, MANIFEST, TAG_MANIFEST } from '../format/layout.ts';
@@ -28,8 +28,8 @@ export async function checkTags(
   const signers = new Set(chain.entries.slice(0, closeIndex + 1).map((entry) => entry.envelope.keyid));
   const keys = new Map([...chain.keys].filter(([keyid]) => signers.has(keyid)));
   const expected = tagFiles(chain.entries, keys);
-  // entries that were altered are missing from what the chain makes of itself: the file's own lines tell more then
-  const whole = chain.entries.length === (await listEntries(store)).length && keys.size === signers.size;
+  // what the chain makes of itself is exact only where no entry up to the close, and no key, is missing
+  const whole = chain.entries[closeIndex]?.sequence === closeIndex && keys.size === signers.size;
   for (const [path, bytes] of expected) await checkTag(store, files, path, bytes, { ...chain, whole }, report);
   if (whole) checkSeal(chain.entries, expected, report);
 }
@@ -53,18 +53,27 @@ async function checkTag(
     report.skip(path, describeError(error));
     return;
   }
-  if (found.equals(expected) || (!chain.whole && path !== BAGIT && isSealedAs(chain.entries, path, found))) return;
+  if (found.equals(expected) || (!chain.whole && (await isSealedAs(store, chain.entries, path, found)))) return;
   report.add('tag-altered', path, `it is not what the chain makes it${difference(path, expected, found)}`, {
     expected: sha256(expected),
     found: sha256(found),
   });
 }
 
-/** Where an entry was altered the seal still tells whether the manifests are the sealed ones. */
-function isSealedAs(entries: readonly ChainEntry[], path: string, found: Buffer): boolean {
+/** Where an entry is missing, the seal still tells whether the manifests are the sealed ones, and they the rest. */
+async function isSealedAs(
+  store: Store,
+  entries: readonly ChainEntry[],
+  path: string,
+  found: Buffer,
+): Promise<boolean> {
   const seal = entries.find((entry) => entry.statement.predicate.action === 'seal');
-  const subject = seal?.statement.subject.find(({ name }) => name === path);
-  return subject === undefined ? path === BAG_INFO : subject.digest.sha256 === sha256(found);
+  const sealed = (name: string): string | undefined =>
+    seal?.statement.subject.find((subject) => subject.name === name)?.digest.sha256;
+  if (path === MANIFEST || path === TAG_MANIFEST) return sealed(path) === sha256(found);
+  const tags = await readWhole(store, TAG_MANIFEST, MAX_TAG_BYTES).catch(() => undefined); // its absence is a finding
+  if (tags === undefined || sealed(TAG_MANIFEST) !== sha256(tags)) return false;
+  return parseManifest(tags.toString('utf8'))?.get(path) === sha256(found);
 }
 
 /** Which lines differ, for the manifests. */

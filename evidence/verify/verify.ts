@@ -47,8 +47,8 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
     },
     report,
   );
-  const first = chain.entries[0];
-  const last = chain.entries.at(-1);
+  const first = chain.genuine[0];
+  const last = chain.genuine.at(-1);
   const { findings, warnings, unchecked } = report;
   return {
     verdict: verdictOf(report, chain.sealed),
@@ -60,7 +60,7 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
       trusted: trusted.some((key) => key.keyid === first?.envelope.keyid),
     },
     head: last === undefined ? undefined : { sequence: last.sequence, sha256: last.sha256 },
-    entries: chain.entries.length,
+    entries: chain.genuine.length,
     files: files.size,
     bytes,
     findings,

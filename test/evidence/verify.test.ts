@@ -113,7 +113,7 @@ async function tamper(copy: string, { file, other, kind, position, mask }: Tampe
 function assertNames(report: VerifyReport, path: string, kind: string): void {
   assert.notEqual(report.verdict, 'intact', `${kind} ${path} went unnoticed`);
   const named = [...report.findings, ...report.unchecked].some((finding) => finding.path === path);
-  const gone = kind === 'drop' || kind === 'rename';
+  const gone = ['drop', 'rename'].includes(kind);
   const unsealed = gone && path === `custody/${String(report.entries).padStart(6, '0')}.dsse.json`;
   assert.ok(named || unsealed, `${kind} ${path} is not named: ${JSON.stringify(report.findings)}`);
 }

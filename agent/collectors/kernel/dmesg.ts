@@ -35,7 +35,9 @@ export async function* kmsgRecords(path: string, gaps: GapReport[], signal: Abor
       }
     }
     if (overwritten > 0) {
-      gaps.push(gap('vanished', '/dev/kmsg', `${overwritten} times the oldest records were overwritten while they were read`));
+      gaps.push(
+        gap('vanished', '/dev/kmsg', `${overwritten} times the oldest records were overwritten while they were read`),
+      );
     }
   } catch (error) {
     const failure = unreadable(error);
@@ -52,13 +54,22 @@ export async function* kmsgRecords(path: string, gaps: GapReport[], signal: Abor
 export function kmsgRow(record: Buffer, bootUtcMs: number | undefined): Record<string, unknown> | undefined {
   const semicolon = record.indexOf(0x3b);
   if (semicolon === -1) return undefined;
-  const [prefix, sequence, microseconds, flags, ...further] = record.subarray(0, semicolon).toString('latin1').split(',');
+  const [prefix, sequence, microseconds, flags, ...further] = record
+    .subarray(0, semicolon)
+    .toString('latin1')
+    .split(',');
   if (!/^\d{1,6}$/.test(prefix ?? '') || !/^\d{1,16}$/.test(sequence ?? '') || !/^\d{1,16}$/.test(microseconds ?? '')) {
     return undefined;
   }
   const newline = record.indexOf(0x0a, semicolon);
   const end = newline === -1 ? record.length : newline;
-  const pairs = newline === -1 ? '' : record.subarray(newline + 1).toString('utf8').trimEnd();
+  const pairs =
+    newline === -1
+      ? ''
+      : record
+          .subarray(newline + 1)
+          .toString('utf8')
+          .trimEnd();
   const priority = Number(prefix);
   const at = bootUtcMs === undefined ? Number.NaN : bootUtcMs + Number(microseconds) / 1000;
   return {
@@ -89,7 +100,8 @@ function openLog(path: string, gaps: GapReport[]): number | undefined {
     gaps.push(gap('failed', '/dev/kmsg', 'replaced while it was opened'));
   } catch (error) {
     const failure = unreadable(error);
-    const detail = failure.reason === 'denied' ? 'takes CAP_SYSLOG, and the device cgroup must allow c 1:11' : failure.detail;
+    const detail =
+      failure.reason === 'denied' ? 'takes CAP_SYSLOG, and the device cgroup must allow c 1:11' : failure.detail;
     gaps.push(gap(failure.reason, '/dev/kmsg', detail));
   }
   return undefined;
@@ -111,7 +123,9 @@ function nextRecord(fd: number, buffer: Buffer): number | 'end' | 'overwritten' 
 function unescaped(text: Buffer): Buffer {
   if (!text.includes('\\x')) return text;
   return Buffer.from(
-    text.toString('latin1').replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    text
+      .toString('latin1')
+      .replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
     'latin1',
   );
 }

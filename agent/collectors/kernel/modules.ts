@@ -64,7 +64,13 @@ export function moduleTable(host: Host, fromSymbols: ReadonlySet<string> | undef
       ...(inSysfs?.has(name) ? ['/sys/module'] : []),
       ...(fromSymbols?.has(name) ? ['/proc/kallsyms'] : []),
     ];
-    rows.push({ impound: { module: { ...(module ?? { name }), ...sysfsFacts(host, name) }, seen, ...(hidden.length > 0 ? { hidden } : {}) } });
+    rows.push({
+      impound: {
+        module: { ...(module ?? { name }), ...sysfsFacts(host, name) },
+        seen,
+        ...(hidden.length > 0 ? { hidden } : {}),
+      },
+    });
   }
   const letters = listed === undefined ? undefined : [...listed.values()].map(({ taint }) => taint ?? '').join('');
   return { rows, taints: letters, gaps };
@@ -73,7 +79,13 @@ export function moduleTable(host: Host, fromSymbols: ReadonlySet<string> | undef
 function listedModules(host: Host, gaps: GapReport[]): Map<string, Module> | undefined {
   const found = readWhole(`${host.proc}/modules`, TABLE_BYTES);
   if (found.kind === 'unreadable') {
-    gaps.push(gap(found.reason, '/proc/modules', found.reason === 'absent' ? 'this kernel has no loadable modules, or something hides the file' : found.detail));
+    gaps.push(
+      gap(
+        found.reason,
+        '/proc/modules',
+        found.reason === 'absent' ? 'this kernel has no loadable modules, or something hides the file' : found.detail,
+      ),
+    );
     return undefined;
   }
   if (found.more) gaps.push(gap('truncated', '/proc/modules', `limit of ${TABLE_BYTES} bytes`));
@@ -84,7 +96,10 @@ function listedModules(host: Host, gaps: GapReport[]): Map<string, Module> | und
     if (module !== undefined) modules.set(module.name, module);
     else if (line !== '') bad++;
   }
-  if (bad > 0) gaps.push(gap('failed', '/proc/modules', `${bad} lines could not be read as modules: the raw file is in raw.tar.zst`));
+  if (bad > 0)
+    gaps.push(
+      gap('failed', '/proc/modules', `${bad} lines could not be read as modules: the raw file is in raw.tar.zst`),
+    );
   return modules;
 }
 

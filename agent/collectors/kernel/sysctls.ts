@@ -23,7 +23,11 @@ const ACTING: Readonly<Record<string, string>> = {
  * Rows of sysctls.jsonl; gaps go to `gaps`. Other file systems below (binfmt_misc, or an automount in its place) are
  * not entered. net/ shows the network namespace of whoever reads.
  */
-export async function* sysctls(host: Host, gaps: GapReport[], signal: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+export async function* sysctls(
+  host: Host,
+  gaps: GapReport[],
+  signal: AbortSignal,
+): AsyncGenerator<Record<string, unknown>> {
   const root = `${host.proc}/sys`;
   let device: number;
   try {
@@ -88,10 +92,20 @@ function* filesBelow(root: string, below: string, device: number, depth: number,
       yield path;
       continue;
     }
-    const stats = lstatSync(`${root}/${path}`, { throwIfNoEntry: false }); // does not trigger an automount
-    if (stats === undefined || stats.dev !== device) continue; // gone with its interface, or another file system
+    if (deviceOf(`${root}/${path}`, path, gaps) !== device) continue; // gone with its interface, or another file system
     if (depth < DEEPEST) yield* filesBelow(root, path, device, depth + 1, gaps);
     else gaps.push(gap('truncated', `/proc/sys/${path}`, `limit of ${DEEPEST} levels`));
+  }
+}
+
+/** lstat does not trigger an automount. */
+function deviceOf(full: string, path: string, gaps: GapReport[]): number | undefined {
+  try {
+    return lstatSync(full, { throwIfNoEntry: false })?.dev;
+  } catch (error) {
+    const failure = unreadable(error);
+    gaps.push(gap(failure.reason, `/proc/sys/${path}`, failure.detail));
+    return undefined;
   }
 }
 

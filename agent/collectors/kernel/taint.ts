@@ -51,6 +51,8 @@ export function decodeTaint(value: string, moduleTaints: string | undefined): Ta
   return {
     value: text,
     flags,
-    ...(moduleTaints === undefined ? {} : { withoutModule: orphans.filter((letter) => !moduleTaints.includes(letter)).join('') }),
+    ...(moduleTaints === undefined
+      ? {}
+      : { withoutModule: orphans.filter((letter) => !moduleTaints.includes(letter)).join('') }),
   };
 }

@@ -1,0 +1,147 @@
+// The running kernel: modules, taint, sysctls, log, programs it starts, keys, hooks, eBPF, and its raw files.
+import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
+import { jsonLines, tarArchive } from '../../evidence/index.ts';
+import type { NodeContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { kmsgRecords, kmsgRow } from './kernel/dmesg.ts';
+import { ebpfRows } from './kernel/ebpf.ts';
+import { handlerRows } from './kernel/handlers.ts';
+import { keyRows } from './kernel/keyrings.ts';
+import { moduleTable } from './kernel/modules.ts';
+import { ftrace, probeRows } from './kernel/probes.ts';
+import { rawMembers } from './kernel/raw.ts';
+import { readSymbols } from './kernel/symbols.ts';
+import { sysctls } from './kernel/sysctls.ts';
+import { decodeTaint } from './kernel/taint.ts';
+import { readWhole } from './sockets/reading.ts';
+
+/**
+ * Reads only what does nothing when it is read: not /proc/kmsg and trace_pipe, which take from others, not
+ * /proc/kcore, no write-only file. Mounts nothing and triggers no automount.
+ */
+export const kernel = Object.freeze({
+  name: 'kernel',
+  description:
+    'kernel modules (with hidden ones by cross-view), taint, sysctls, dmesg, programs the kernel starts, key rings, kprobes, ftrace, eBPF objects that are held or pinned',
+  phase: 'volatile',
+  volatility: 50,
+  artefacts: [
+    '50-kernel/modules.jsonl',
+    '50-kernel/taint.json',
+    '50-kernel/sysctls.jsonl',
+    '50-kernel/dmesg.jsonl',
+    '50-kernel/handlers.jsonl',
+    '50-kernel/keyrings.jsonl',
+    '50-kernel/kprobes.jsonl',
+    '50-kernel/ftrace.json',
+    '50-kernel/ebpf.jsonl',
+    '50-kernel/raw.tar.zst',
+  ],
+  needs: [
+    { kind: 'path', name: '/proc', without: 'nothing but what sysfs has' },
+    { kind: 'path', name: '/dev/kmsg', without: 'dmesg' },
+    { kind: 'path', name: '/sys/kernel/tracing', without: 'kprobe events and ftrace' },
+    { kind: 'capability', name: 'CAP_SYSLOG', without: 'addresses in kallsyms, and dmesg where it is restricted' },
+    { kind: 'capability', name: 'CAP_SYS_PTRACE', without: 'eBPF objects held by others' },
+  ],
+  limits: { bytes: 512 * 1024 ** 2, seconds: 60 },
+  collect,
+} as const satisfies Collector<NodeContext>);
+
+async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>['collect']> {
+  const { host, signal } = context;
+  const gaps: GapReport[] = [];
+  // small tables are complete before they are handed over; dmesg, sysctls and the raw files stream
+  const symbols = await readSymbols(host, signal);
+  if (symbols.kind === 'unreadable') gaps.push(gap(symbols.reason, '/proc/kallsyms', symbols.detail));
+  else if (symbols.truncated !== undefined) gaps.push(gap('truncated', '/proc/kallsyms', symbols.truncated));
+  const known = symbols.kind === 'symbols' ? symbols : undefined;
+  if (known !== undefined && known.bpfDropped > 0)
+    gaps.push(gap('truncated', 'eBPF symbols', `${known.bpfDropped} left; /proc/kallsyms is in raw.tar.zst`));
+  const modules = moduleTable(host, known?.modules);
+  gaps.push(...modules.gaps);
+  yield table('modules', '/proc/modules, /sys/module, /proc/kallsyms', modules.rows);
+  const taint = taintOf(host, modules.taints, gaps);
+  if (taint !== undefined) yield document('taint', '/proc/sys/kernel/tainted', taint);
+  const log = finishing(table('dmesg', '/dev/kmsg', dmesg(host, gaps, signal)), signal);
+  yield log.artefact;
+  const processes = await context.walk.index();
+  yield table('handlers', '/proc, /sys', [...handlerRows(host, processes, gaps)]);
+  yield table('keyrings', '/proc/keys', [...keyRows(host, gaps)]);
+  yield table('kprobes', '/sys/kernel', [...probeRows(host, gaps)]);
+  const functions = ftrace(host, gaps);
+  if (functions !== undefined) yield document('ftrace', '/sys/kernel/tracing', functions);
+  const objects: Record<string, unknown>[] = [];
+  for await (const row of ebpfRows(host, processes, known?.bpf ?? [], gaps)) objects.push(row);
+  yield table('ebpf', '/proc/PID/fdinfo, /sys/fs/bpf, /proc/kallsyms', objects);
+  const values = finishing(table('sysctls', '/proc/sys', sysctls(host, gaps, signal)), signal);
+  yield values.artefact;
+  const raw = tarArchive(rawMembers(host, known, gaps, signal));
+  const archive = finishing(artefact('raw.tar.zst', '/proc, /sys', raw), signal);
+  yield archive.artefact;
+  await Promise.all([log.finished, values.finished, archive.finished]);
+  yield* gaps;
+  yield gap(
+    'unsupported',
+    'eBPF programs that no process holds open',
+    "bpftool lists them all; it comes with the agent's image",
+  );
+}
+
+function taintOf(host: Host, moduleTaints: string | undefined, gaps: GapReport[]): unknown {
+  const shown = '/proc/sys/kernel/tainted';
+  const found = readWhole(`${host.proc}/sys/kernel/tainted`, 256);
+  if (found.kind === 'unreadable') {
+    gaps.push(gap(found.reason, shown, found.detail));
+    return undefined;
+  }
+  const taint = decodeTaint(found.bytes.toString('latin1'), moduleTaints);
+  if (taint === undefined) gaps.push(gap('failed', shown, 'not a number: the value is in sysctls.jsonl'));
+  return taint;
+}
+
+/** Rows of the log; the kernel's times count from boot, which /proc/stat has in seconds since the epoch. */
+async function* dmesg(host: Host, gaps: GapReport[], signal: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+  const stat = readWhole(`${host.proc}/stat`, 1024 * 1024);
+  const boot = stat.kind === 'whole' ? /^btime (\d{1,12})$/m.exec(stat.bytes.toString('latin1'))?.[1] : undefined;
+  const bootUtcMs = boot === undefined ? undefined : Number(boot) * 1000;
+  let bad = 0;
+  for await (const record of kmsgRecords(host.path('dev/kmsg'), gaps, signal)) {
+    const row = kmsgRow(record, bootUtcMs);
+    if (row === undefined) bad++;
+    // a record of a form that is not known is kept as it is
+    yield row ?? { impound: { unparsed: record.toString('base64') } };
+  }
+  if (bad > 0)
+    gaps.push(gap('failed', '/dev/kmsg', `${bad} records could not be read as rows: they stand unparsed, base64`));
+}
+
+function table(name: string, source: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Artefact {
+  return artefact(`${name}.jsonl`, source, jsonLines(rows));
+}
+
+function document(name: string, source: string, value: unknown): Artefact {
+  return artefact(`${name}.json`, source, jsonLines([value]));
+}
+
+function artefact(name: string, source: string, content: AsyncIterable<Uint8Array>): Artefact {
+  return { kind: 'artefact', path: `50-kernel/${name}`, source, content };
+}
+
+/** The artefact, and when its content has been read to the end, or will not be any more: its gaps are known then. */
+function finishing(
+  item: Artefact,
+  signal: AbortSignal,
+): { readonly artefact: Artefact; readonly finished: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  else signal.addEventListener('abort', () => resolve(), { once: true });
+  async function* watched(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* item.content;
+    } finally {
+      resolve();
+    }
+  }
+  return { artefact: { ...item, content: watched() }, finished: promise };
+}

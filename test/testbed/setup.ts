@@ -1,0 +1,52 @@
+// Installs what tests need and this machine lacks: `node test/testbed/setup.ts`. Safe to run twice, also at once.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Component, cacheDirectory, components } from './components.ts';
+import { Installer } from './install.ts';
+import { findProgram, howToGet, isInstalled } from './probe.ts';
+
+const LOCKED = 'IMPOUND_SETUP_LOCKED';
+
+/** Exit code: 1 under CI=true where something is missing in the end, else 0: tests skip what is not there by name. */
+async function setUp(): Promise<number> {
+  let missing = components().filter((component) => !isInstalled(component));
+  if (missing.length === 0) return 0;
+  if (process.env[LOCKED] === undefined) {
+    const code = againUnderLock();
+    if (code !== undefined) return code;
+  }
+  const installer = new Installer();
+  const failures = new Map<Component, string>();
+  for (const component of missing) {
+    // an earlier one, or another run that held the lock, may have brought it
+    if (isInstalled(component)) continue;
+    console.error(`installing ${component.name}: ${component.purpose}`);
+    await installer.install(component).catch((error: unknown) => {
+      failures.set(component, error instanceof Error ? error.message : String(error));
+    });
+  }
+  missing = missing.filter((component) => !isInstalled(component));
+  for (const component of missing) {
+    console.error(`missing: ${component.name} (${component.purpose}). To get it: ${howToGet(component)}`);
+    console.error(`  ${(failures.get(component) ?? 'it was installed, but does not run').replaceAll('\n', '\n  ')}`);
+  }
+  if (missing.length === 0) return 0;
+  const inCi = process.env['CI'] === 'true';
+  console.error(inCi ? 'CI=true: nothing may be missing' : 'tests that need what is missing are skipped by name');
+  return inCi ? 1 : 0;
+}
+
+/** Runs this program again under flock(1), which cannot leave a stale lock behind; undefined where there is none. */
+function againUnderLock(): number | undefined {
+  const flock = findProgram('flock');
+  if (flock === undefined) return undefined;
+  const cache = cacheDirectory();
+  mkdirSync(cache, { recursive: true });
+  const args = [join(cache, 'setup.lock'), process.execPath, fileURLToPath(import.meta.url)];
+  const { status } = spawnSync(flock, args, { stdio: 'inherit', env: { ...process.env, [LOCKED]: '1' } });
+  return status ?? 1;
+}
+
+process.exitCode = await setUp();
