@@ -38,15 +38,19 @@ async function setUp(): Promise<number> {
   return inCi ? 1 : 0;
 }
 
-/** Runs this program again under flock(1), which cannot leave a stale lock behind; undefined where there is none. */
+/** Runs this program again under flock(1), which leaves no stale lock behind; undefined where no lock can be had. */
 function againUnderLock(): number | undefined {
   const flock = findProgram('flock');
   if (flock === undefined) return undefined;
   const cache = cacheDirectory();
-  mkdirSync(cache, { recursive: true });
+  try {
+    mkdirSync(cache, { recursive: true });
+  } catch {
+    return undefined; // what needs the cache says so itself; Debian's packages do not need it
+  }
   const args = [join(cache, 'setup.lock'), process.execPath, fileURLToPath(import.meta.url)];
   const { status } = spawnSync(flock, args, { stdio: 'inherit', env: { ...process.env, [LOCKED]: '1' } });
-  return status ?? 1;
+  return status === 0 || status === 1 ? status : undefined;
 }
 
 process.exitCode = await setUp();

@@ -60,7 +60,8 @@ function sysctl(root: string, path: string, gaps: GapReport[]): Record<string, u
   }
   const found = readWhole(`${root}/${path}`, VALUE_BYTES);
   if (found.kind === 'unreadable') {
-    gaps.push(gap(found.reason, `/proc/sys/${path}`, found.detail));
+    const unset = path.endsWith('/stable_secret') && found.detail.startsWith('EIO'); // ip-sysctl.rst: none was set
+    gaps.push(gap(unset ? 'absent' : found.reason, `/proc/sys/${path}`, unset ? 'no secret is set' : found.detail));
     return undefined;
   }
   if (found.more) gaps.push(gap('truncated', `/proc/sys/${path}`, `limit of ${VALUE_BYTES} bytes a value`));

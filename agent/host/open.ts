@@ -1,0 +1,102 @@
+// Opening files of a live, possibly hostile host: no symlink followed, nothing blocked on, no access time changed.
+import { closeSync, constants, fstatSync, openSync, readlinkSync, type BigIntStats } from 'node:fs';
+import { errnoOf, ImpoundError } from '../../evidence/index.ts';
+
+/** open(2): O_PATH, not among Node's constants; the same number on x86-64 and arm64. */
+const O_PATH = 0o10000000;
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY, O_NOATIME } = constants;
+
+/**
+ * Opens a file of procfs or sysfs for reading: the kernel made every folder on the way, only the last name could be a
+ * link. The caller closes the descriptor. Throws the system's error.
+ */
+export function openKernelFile(path: string): number {
+  return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/** Opens a folder that must not be a link, as the root of paths below it (`childPath`). */
+export function openFolder(path: string): number {
+  return openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/** The path of `name` in the folder that is open as `fd`: Node's openat(2). */
+export function childPath(fd: number, name: string): string {
+  return `/proc/self/fd/${fd}/${name}`;
+}
+
+/** A regular file that is open for reading, with its status at that moment. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly stats: BigIntStats;
+}
+
+/**
+ * Opens the regular file `path` below `root` component by component, so that no symlink below the root is followed.
+ * What stands there is looked at through O_PATH before it is opened: opening a device or a FIFO already has effects.
+ * Throws ELOOP or ENOTDIR where a link is on the way, and an ImpoundError `path-invalid` for "..".
+ */
+export function openBelow(root: string, path: string): OpenFile {
+  const pinned = pinBelow(root, path);
+  try {
+    return reopen(pinned, path);
+  } finally {
+    closeSync(pinned);
+  }
+}
+
+/**
+ * Opens what a magic link of procfs (/proc/PID/exe, /proc/PID/fd/7) leads to. Only regular files are opened: `kind`
+ * undefined says that it is something else.
+ */
+export function openMagicLink(path: string): OpenFile | undefined {
+  const pinned = openSync(path, O_PATH);
+  try {
+    return fstatSync(pinned).isFile() ? reopen(pinned, path) : undefined;
+  } finally {
+    closeSync(pinned);
+  }
+}
+
+/** An O_PATH descriptor of what stands at `path` below `root`, a link itself where the last component is one. */
+export function pinBelow(root: string, path: string): number {
+  const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.includes('..')) {
+    throw new ImpoundError('path-invalid', `a path on the host must not contain "..": ${path}`, {
+      operation: 'open',
+      thing: path,
+    });
+  }
+  let fd = openSync(root, O_PATH | O_DIRECTORY);
+  for (const [index, name] of names.entries()) {
+    const parent = fd;
+    try {
+      fd = openSync(childPath(parent, name), O_PATH | O_NOFOLLOW | (index < names.length - 1 ? O_DIRECTORY : 0));
+    } finally {
+      closeSync(parent);
+    }
+  }
+  return fd;
+}
+
+/** readlink(2) as raw bytes. */
+export function readLink(path: string): Buffer {
+  return readlinkSync(path, { encoding: 'buffer' });
+}
+
+function reopen(pinned: number, path: string): OpenFile {
+  if (!fstatSync(pinned).isFile()) {
+    throw new ImpoundError('path-invalid', `not a regular file: ${path}`, { operation: 'open', thing: path });
+  }
+  const fd = openWithoutAtime(`/proc/self/fd/${pinned}`);
+  return { fd, stats: fstatSync(fd, { bigint: true }) };
+}
+
+/** O_NOATIME is for the file's owner and CAP_FOWNER only: EPERM says that we are neither. */
+function openWithoutAtime(path: string): number {
+  try {
+    return openSync(path, O_RDONLY | O_NONBLOCK | O_NOATIME);
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error;
+    return openSync(path, O_RDONLY | O_NONBLOCK);
+  }
+}
