@@ -107,10 +107,7 @@ export function networkRow(network: unknown): Row {
 }
 
 export function volumeRow(volume: unknown): Row {
-  return {
-    volume: { mount_name: textAt(volume, 'Mountpoint') },
-    docker: { volume },
-  };
+  return { docker: { volume } };
 }
 
 export function eventRow(event: unknown): Row {

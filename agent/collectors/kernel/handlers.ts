@@ -1,11 +1,12 @@
 // Programs the kernel itself starts, as root and outside every container: known ways to persist and to escape.
-import { lstatSync, readdirSync } from 'node:fs';
+import { closeSync, lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
+import { openBelow } from '../../host/open.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { findMounts, type Mount } from '../sockets/mounts.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
+import { chunksOf, readWhole, unreadable } from '../sockets/reading.ts';
 
 const BINFMT = '/proc/sys/fs/binfmt_misc';
 const MOST_FORMATS = 4096;
@@ -101,18 +102,28 @@ function agentFile(
   host: Host,
   point: string,
   gaps: GapReport[],
-): { value: Buffer; notify: boolean | undefined } | undefined {
-  const base = point.startsWith('/sys/') ? `${host.sys}${point.slice(4)}` : host.path(point);
-  const found = readWhole(`${base}/release_agent`, 4096);
-  if (found.kind === 'unreadable') {
-    gaps.push(gap(found.reason, `${point}/release_agent`, found.detail));
+): { readonly value: Buffer; readonly notify: boolean | undefined } | undefined {
+  try {
+    const value = cgroupFile(host, `${point}/release_agent`);
+    return { value, notify: cgroupFile(host, `${point}/notify_on_release`).toString() === '1' };
+  } catch (error) {
+    const failure = unreadable(error);
+    gaps.push(gap(failure.reason, `${point}/release_agent`, failure.detail));
     return undefined;
   }
-  const notify = readWhole(`${base}/notify_on_release`, 64);
-  return {
-    value: trimmed(found.bytes),
-    notify: notify.kind === 'whole' ? trimmed(notify.bytes).toString() === '1' : undefined,
-  };
+}
+
+/** A hierarchy can be mounted anywhere: its path is gone down without following any link. */
+function cgroupFile(host: Host, path: string): Buffer {
+  const below = path.startsWith('/sys/')
+    ? ([host.sys, path.slice('/sys/'.length)] as const)
+    : ([host.root, path] as const);
+  const { fd } = openBelow(...below);
+  try {
+    return trimmed(Buffer.concat([...chunksOf(fd, 4096)]));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Interpreters registered by magic number or extension; flags C and F keep credentials, and cross containers. */

@@ -1,6 +1,8 @@
 // Bounded synchronous reading of kernel files: the kind is checked before anything is opened, nothing ever blocks.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, readSync, type Stats } from 'node:fs';
 import { errnoOf, type GapReason } from '../../../evidence/index.ts';
+import { DENIED, gapReason, VANISHED } from '../../host/errno.ts';
+import { openKernelFile } from '../../host/open.ts';
 
 export interface OpenFile {
   readonly kind: 'file';
@@ -33,7 +35,7 @@ export function openFile(path: string): OpenFile | Unreadable {
         detail: 'write-only: it acts when it is used, so it was not opened',
       };
     }
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const fd = openKernelFile(path);
     const stats = fstatSync(fd);
     if (stats.isFile()) return { kind: 'file', fd, stats };
     closeSync(fd);
@@ -47,12 +49,9 @@ export function openFile(path: string): OpenFile | Unreadable {
 export function unreadable(error: unknown): Unreadable {
   const errno = errnoOf(error);
   if (errno === undefined) throw error;
-  if (errno === 'ENOENT' || errno === 'ENOTDIR') return { kind: 'unreadable', reason: 'absent', detail: 'not there' };
-  if (errno === 'ESRCH') return { kind: 'unreadable', reason: 'vanished', detail: 'gone while it was read' };
-  if (errno === 'EACCES' || errno === 'EPERM') {
-    return { kind: 'unreadable', reason: 'denied', detail: `${errno}: run as root with all capabilities` };
-  }
-  return { kind: 'unreadable', reason: 'failed', detail: `${errno} while it was read` };
+  const reason = errno === 'ESRCH' ? 'vanished' : gapReason(errno, 'absent');
+  const details: Partial<Record<GapReason, string>> = { absent: 'not there', vanished: VANISHED, denied: DENIED };
+  return { kind: 'unreadable', reason, detail: details[reason] ?? `${errno} while it was read` };
 }
 
 /**

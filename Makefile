@@ -1,0 +1,43 @@
+# Every target does its own set-up. `make capture` and `make test` need nothing but Node with npm (any version from 20).
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+IMPOUND := bin/impound
+
+.PHONY: help capture test check build bench soak deps clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+capture: deps ## capture this machine into ./evidence and verify the bundle
+	@$(IMPOUND) capture --local --store ./evidence --verify
+
+test: deps ## run every test; installs the components they need, once
+	@node test/run.ts
+
+check: deps ## types, style, dead code
+	tsc -p .
+	biome check --error-on-warnings .
+	knip
+
+build: deps ## emit dist/
+	rm -rf dist
+	tsc -p tsconfig.build.json
+	chmod +x dist/cli/main.js
+
+bench: build ## measure speed and memory against floors on this machine
+	@node test/testbed/setup.ts
+	@node bench/run.ts
+
+soak: deps ## hours of what takes too long for CI
+	@node test/testbed/setup.ts --soak
+	@IMPOUND_SOAK=1 node test/run.ts
+
+deps: node_modules/.package-lock.json
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean: ## remove what was built and installed here; evidence stays
+	rm -rf dist node_modules

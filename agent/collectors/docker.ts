@@ -1,0 +1,66 @@
+// Collects what a Docker engine knows: itself, containers running or not, images, networks, volumes, events, logs.
+import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
+import { tarArchive } from '../../evidence/index.ts';
+import type { NodeContext } from '../context.ts';
+import { captureContainers, type Inspected } from './docker/containers.ts';
+import { findEngine } from './docker/find.ts';
+import { logMembers } from './docker/logs.ts';
+import {
+  captureEngine,
+  captureEvents,
+  captureImages,
+  captureNetworks,
+  captureVolumes,
+  listImages,
+} from './docker/objects.ts';
+import { type Session, startSession } from './docker/session.ts';
+import type { Table } from './docker/table.ts';
+
+const FOLDER = '30-container/docker';
+const TABLES = ['containers', 'top', 'networks', 'volumes', 'images', 'events', 'changes', 'stats'] as const;
+const MIB = 1_048_576;
+
+export const docker: Collector<NodeContext> = Object.freeze({
+  name: 'docker',
+  description: 'the Docker engine: every container with its processes, statistics, changed files and logs; images, networks, volumes, events',
+  phase: 'volatile',
+  volatility: 30,
+  artefacts: [
+    `${FOLDER}/engine.json`,
+    ...TABLES.map((table) => `${FOLDER}/${table}.jsonl`),
+    `${FOLDER}/logs.tar.zst`,
+    `${FOLDER}/raw.tar.zst`,
+  ],
+  needs: [
+    {
+      kind: 'socket',
+      name: '/var/run/docker.sock',
+      without: 'no Docker container is described; their processes and sockets still are',
+    },
+  ],
+  limits: { bytes: 1024 * MIB, seconds: 60 },
+  collect,
+} satisfies Collector<NodeContext>);
+
+async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
+  const { engine, gaps } = await findEngine(context);
+  yield* gaps;
+  if (engine === undefined) return;
+  const session = startSession(engine, context);
+  const source = `unix://${engine.socket}`;
+  const running = start(session);
+  // every answer passes through the archive, so it is read from the beginning
+  yield { kind: 'artefact', path: `${FOLDER}/raw.tar.zst`, source, content: tarArchive(session.raw) };
+  yield { kind: 'artefact', path: `${FOLDER}/engine.json`, source, content: once(await running.engine) };
+  for (const name of TABLES) {
+    // logs are asked for while the engine takes the second sample of the statistics
+    if (name === 'changes') yield logArchive(session, await running.inspected, source);
+    const table = await running.tables[name];
+    const path = `${FOLDER}/${name}.jsonl`;
+    yield { kind: 'artefact', path, source, content: table.content(), truncated: () => table.truncated() };
+    const gap = table.gap(path);
+    if (gap !== undefined) yield gap;
+  }
+  await running.logs;
+  yield* session.gaps;
+}

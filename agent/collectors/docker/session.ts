@@ -1,0 +1,82 @@
+// One capture of one Docker engine: asks it, keeps each raw answer for the archive, and turns failures into gaps.
+import { type GapReport, gap } from '../../../capture/index.ts';
+import { Channel, type Member } from '../../../evidence/index.ts';
+import type { NodeContext } from '../../context.ts';
+import type { Answer, DockerEngine } from '../../runtime/docker.ts';
+import { engineGap } from './gaps.ts';
+import { parseCutArray } from './json.ts';
+
+export interface Session {
+  readonly engine: DockerEngine;
+  readonly context: NodeContext;
+  /** Ends some time before the engine's own deadline, so that what was had is still stored. */
+  readonly signal: AbortSignal;
+  readonly raw: Channel<Member>;
+  readonly gaps: GapReport[];
+}
+
+/** Kept for storing what was had, of the collector's own seconds. */
+const STORING_SECONDS = 10;
+/** Answers that wait to be stored. */
+const ANSWERS_WAITING = 8;
+
+export function startSession(engine: DockerEngine, context: NodeContext): Session {
+  const seconds = Math.max(1, context.limits.seconds - STORING_SECONDS);
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(seconds * 1000)]);
+  const raw = new Channel<Member>(ANSWERS_WAITING);
+  // whoever still waits to hand in an answer is let go when nobody may store it any more
+  context.signal.addEventListener('abort', () => raw.end(), { once: true });
+  return { engine, context, signal, raw, gaps: [] };
+}
+
+/** Asks, archives the raw answer as `member`, and parses it; undefined where there is a gap (`name`) instead. */
+export async function ask(session: Session, member: string, name: string, call: () => Promise<Answer>): Promise<unknown> {
+  const answer = await archived(session, member, name, call);
+  if (answer === undefined) return undefined;
+  const text = answer.raw.toString('utf8');
+  if (answer.cut !== undefined) return parseCutArray(text);
+  try {
+    return JSON.parse(text);
+  } catch {
+    session.gaps.push(gap('failed', name, 'the engine answered something that is not JSON; raw.tar.zst has it'));
+    return undefined;
+  }
+}
+
+/** Asks and archives the raw answer as `member`. */
+export async function archived(
+  session: Session,
+  member: string,
+  name: string,
+  call: () => Promise<Answer>,
+): Promise<Answer | undefined> {
+  let answer: Answer;
+  try {
+    answer = await call();
+  } catch (error) {
+    session.gaps.push(engineGap(error, name, session.context.signal));
+    return undefined;
+  }
+  const { raw, cut } = answer;
+  if (cut !== undefined) session.gaps.push(gap('truncated', name, cut));
+  const mtime = BigInt(Date.now()) * 1_000_000n;
+  await session.raw.push({ name: member, mtime, content: raw, ...(cut === undefined ? {} : { truncated: cut }) });
+  return answer;
+}
+
+/** Runs at most `limit` of what it is given at once, in order. */
+export function gate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (work) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
+}

@@ -1,0 +1,72 @@
+// The last screen of a capture: what stands out, what is missing, the chain's head, and the next command.
+import type { Environment } from '../command.ts';
+import { escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
+import type { LocalCapture } from './capture-local.ts';
+import type { Sighting } from './triage.ts';
+
+/** A kind with more of them than this is cut, with a line that says how many there are. */
+const LINES_PER_KIND = 12;
+const GAP_LINES = 15;
+
+export function printSummary(captured: LocalCapture, { stdout, program }: Environment): void {
+  const write = (text = ''): void => void stdout.write(`${text}\n`);
+  const heading = (text: string): void => write(`\n${styled('bold', text, stdout)}`);
+  const bytes = captured.results.reduce((sum, result) => sum + result.bytes, 0);
+  const artefacts = captured.results.reduce((sum, result) => sum + result.artefacts, 0);
+  const state = captured.outcome === 'aborted' ? 'stopped early, sealed' : 'captured and sealed';
+  heading(`${escapeText(captured.node)}: ${state} in ${formatSeconds(captured.seconds)}, ${artefacts} artefacts, ${formatBytes(bytes)}`);
+
+  heading('Stands out');
+  const sightings = sightingRows(captured);
+  if (sightings.length === 0) write('nothing of what is looked for here: deleted or memfd executables, hidden processes, listeners, packet sockets, privileged containers');
+  else write(table([{ title: 'WHAT' }, { title: 'PID', align: 'right' }, { title: 'NAME' }, { title: 'WHERE', flexible: true }], sightings, stdout.columns ?? 120));
+
+  heading('Coverage');
+  const outcomes = captured.results.map(({ collector, outcome }) => (outcome === 'complete' ? collector : `${collector} (${outcome})`));
+  write(outcomes.join(', '));
+  const gaps = gapRows(captured);
+  if (gaps.length > 0) {
+    heading('Gaps');
+    write(table([{ title: 'COUNT', align: 'right' }, { title: 'REASON' }, { title: 'COLLECTOR' }, { title: 'WHAT', flexible: true }], gaps.slice(0, GAP_LINES), stdout.columns ?? 120));
+    if (gaps.length > GAP_LINES) write(`and ${gaps.length - GAP_LINES} more kinds: ${program} ls shows all`);
+  }
+  const deniedHint = captured.results.some((result) => result.gaps.some((gap) => gap.reason === 'denied'));
+  if (deniedHint && process.getuid?.() !== 0) write(styled('yellow', '\nnot run as root: what was denied above needs root (sudo)', stdout));
+  if (captured.onSuspectDisk) {
+    write(styled('yellow', "\nthe bundle lies on the captured machine's own disk: copy it off, or give --store on another disk", stdout));
+  }
+  const head = `${captured.head.sequence}:${captured.head.sha256}`;
+  heading('Custody');
+  write(`signed by  ${captured.keyid}  (${escapeText(captured.keyFile)})`);
+  write(`head       ${head}  (write it down: it shows a chain cut short)`);
+  heading('Next');
+  write(`${program} verify ${captured.path} --key ${captured.keyFile} --head ${head}`);
+  write(`${program} ls ${captured.path}`);
+}
+
+function sightingRows({ standsOut }: LocalCapture): readonly (readonly string[])[] {
+  const byKind = Map.groupBy(standsOut.sightings, ({ what }) => what);
+  return [...byKind].flatMap(([what, sightings]) => {
+    const rows = distinct(sightings).map(({ pid, name, where }) => [what, String(pid ?? ''), escapeText(name), escapeText(where)]);
+    const left = (standsOut.counts[what] ?? 0) - LINES_PER_KIND;
+    return rows.length <= LINES_PER_KIND ? rows : [...rows.slice(0, LINES_PER_KIND), [what, '', '', `and ${left} more`]];
+  });
+}
+
+/** A program that listens on the same port in IPv4 and IPv6, or in many workers, is one line. */
+function distinct(sightings: readonly Sighting[]): readonly Sighting[] {
+  const seen = new Map(sightings.map((sighting) => [`${sighting.name}\n${sighting.where}\n${sighting.pid}`, sighting]));
+  return [...seen.values()];
+}
+
+function gapRows({ results }: LocalCapture): readonly (readonly string[])[] {
+  return results
+    .flatMap((result) => result.gaps)
+    .toSorted((a, b) => b.count - a.count)
+    .map(({ collector, reason, count, detail, names }) => [
+      String(count),
+      reason,
+      collector,
+      escapeText(count === 1 ? `${names[0]}${detail === undefined ? '' : `: ${detail}`}` : (detail ?? names.slice(0, 3).join(', '))),
+    ]);
+}
