@@ -22,7 +22,8 @@ const MIB = 1_048_576;
 
 export const docker: Collector<NodeContext> = Object.freeze({
   name: 'docker',
-  description: 'the Docker engine: every container with its processes, statistics, changed files and logs; images, networks, volumes, events',
+  description:
+    'the Docker engine: every container with its processes, statistics, changed files and logs; images, networks, volumes, events',
   phase: 'volatile',
   volatility: 30,
   artefacts: [
@@ -49,18 +50,68 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const session = startSession(engine, context);
   const source = `unix://${engine.socket}`;
   const running = start(session);
-  // every answer passes through the archive, so it is read from the beginning
+  // every answer passes through the archive: it is read from the beginning, while the tables fill
   yield { kind: 'artefact', path: `${FOLDER}/raw.tar.zst`, source, content: tarArchive(session.raw) };
   yield { kind: 'artefact', path: `${FOLDER}/engine.json`, source, content: once(await running.engine) };
+  let logs: Promise<void> | undefined;
   for (const name of TABLES) {
-    // logs are asked for while the engine takes the second sample of the statistics
-    if (name === 'changes') yield logArchive(session, await running.inspected, source);
+    if (name === 'changes') {
+      // asked for while the engine takes the second sample of its statistics
+      const archive = logArchive(session, await running.inspected, source);
+      logs = archive.ended;
+      yield archive.artefact;
+    }
     const table = await running.tables[name];
     const path = `${FOLDER}/${name}.jsonl`;
     yield { kind: 'artefact', path, source, content: table.content(), truncated: () => table.truncated() };
     const gap = table.gap(path);
     if (gap !== undefined) yield gap;
   }
-  await running.logs;
+  await Promise.all([logs, running.ended]);
   yield* session.gaps;
+}
+
+interface Running {
+  readonly engine: Promise<Uint8Array>;
+  readonly tables: Readonly<Record<(typeof TABLES)[number], Promise<Table>>>;
+  readonly inspected: Promise<readonly Inspected[]>;
+  readonly ended: Promise<unknown>;
+}
+
+/** Everything but the logs, at once; the archive of raw answers ends with the last of it. */
+function start(session: Session): Running {
+  const events = captureEvents(session);
+  const imageList = listImages(session);
+  const { inspected, ...containers } = captureContainers(session, { images: imageList, events });
+  const tables = {
+    ...containers,
+    events,
+    images: captureImages(session, imageList),
+    networks: captureNetworks(session),
+    volumes: captureVolumes(session),
+  };
+  const engine = captureEngine(session);
+  const ended = Promise.allSettled([engine, inspected, ...Object.values(tables)]).then(() => session.raw.end());
+  return { engine, tables, inspected, ended };
+}
+
+function logArchive(
+  session: Session,
+  containers: readonly Inspected[],
+  source: string,
+): { readonly artefact: Artefact; readonly ended: Promise<void> } {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  session.context.signal.addEventListener('abort', () => resolve(), { once: true });
+  async function* content(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* tarArchive(logMembers(session, containers));
+    } finally {
+      resolve();
+    }
+  }
+  return { artefact: { kind: 'artefact', path: `${FOLDER}/logs.tar.zst`, source, content: content() }, ended };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

@@ -16,7 +16,8 @@ const MAX_SEGMENTS = 64;
 
 const CONTAINER = /^(?:(docker|cri-containerd|containerd|nerdctl|crio|libpod)-)?([0-9a-f]{64})(?:\.scope)?$/;
 const POD_FOLDER = /^pod([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32})$/;
-const POD_SLICE = /^(?:[a-z0-9-]+-)?pod([0-9a-f]{8}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{12}|[0-9a-f]{32})\.slice$/;
+const POD_SLICE =
+  /^(?:[a-z0-9-]+-)?pod([0-9a-f]{8}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{12}|[0-9a-f]{32})\.slice$/;
 
 const RUNTIMES: Readonly<Record<string, ContainerIdentity['runtime']>> = {
   docker: 'docker',

@@ -1,6 +1,6 @@
 // Opening files of a live, possibly hostile host: no symlink followed, nothing blocked on, no access time changed.
-import { closeSync, constants, fstatSync, openSync, readlinkSync, type BigIntStats } from 'node:fs';
-import { errnoOf, ImpoundError } from '../../evidence/index.ts';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs';
+import { errnoOf, Refusal } from './errno.ts';
 
 /** open(2): O_PATH, not among Node's constants; the same number on x86-64 and arm64. */
 const O_PATH = 0o10000000;
@@ -33,7 +33,7 @@ export interface OpenFile {
 /**
  * Opens the regular file `path` below `root` component by component, so that no symlink below the root is followed.
  * What stands there is looked at through O_PATH before it is opened: opening a device or a FIFO already has effects.
- * Throws ELOOP or ENOTDIR where a link is on the way, and an ImpoundError `path-invalid` for "..".
+ * Throws ELOOP or ENOTDIR where a link is on the way, and a Refusal for ".." and for anything but a regular file.
  */
 export function openBelow(root: string, path: string): OpenFile {
   const pinned = pinBelow(root, path);
@@ -61,10 +61,7 @@ export function openMagicLink(path: string): OpenFile | undefined {
 export function pinBelow(root: string, path: string): number {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
   if (names.includes('..')) {
-    throw new ImpoundError('path-invalid', `a path on the host must not contain "..": ${path}`, {
-      operation: 'open',
-      thing: path,
-    });
+    throw new Refusal('skipped', 'a path below a root must not contain ".."');
   }
   let fd = openSync(root, O_PATH | O_DIRECTORY);
   for (const [index, name] of names.entries()) {
@@ -85,7 +82,7 @@ export function readLink(path: string): Buffer {
 
 function reopen(pinned: number, path: string): OpenFile {
   if (!fstatSync(pinned).isFile()) {
-    throw new ImpoundError('path-invalid', `not a regular file: ${path}`, { operation: 'open', thing: path });
+    throw new Refusal('skipped', 'not a regular file');
   }
   const fd = openWithoutAtime(`/proc/self/fd/${pinned}`);
   return { fd, stats: fstatSync(fd, { bigint: true }) };

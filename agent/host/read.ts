@@ -1,8 +1,8 @@
 // Bounded reading: procfs files into one reused buffer, a host's regular file whole, or in chunks.
-import { closeSync, fstatSync, type BigIntStats, readSync } from 'node:fs';
-import { read as readCallback } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { openBelow, openKernelFile, type OpenFile } from './open.ts';
+import { Refusal } from './errno.ts';
+import { type OpenFile, openBelow, openKernelFile } from './open.ts';
 
 const readAsync = promisify(readCallback);
 const CHUNK_BYTES = 1024 * 1024;
@@ -26,7 +26,7 @@ export function kernelReader(): KernelReader {
     read(path, bound) {
       const fd = openKernelFile(path);
       try {
-        if (!fstatSync(fd).isFile()) throw Object.assign(new Error(`not a regular file: ${path}`), { code: 'EINVAL' });
+        if (!fstatSync(fd).isFile()) throw new Refusal('skipped', 'not a regular file');
         let size = 0;
         for (;;) {
           if (size === buffer.length && size < bound) {

@@ -105,7 +105,11 @@ export async function openDocker(socket: string): Promise<DockerEngine> {
       const answer = await ask('ping', BOUNDS.ping, signal, (docker) => docker.ping());
       if (answer.raw.toString('latin1').trim() === 'OK') return answer;
       const context = { operation: 'ping', thing: socket };
-      throw new ImpoundError('engine-refused', 'what answers is not a Docker engine: its ping says something else', context);
+      throw new ImpoundError(
+        'engine-refused',
+        'what answers is not a Docker engine: its ping says something else',
+        context,
+      );
     },
     version: (signal) => ask('version', SMALL, signal, (docker) => docker.version()),
     info: (signal) => ask('info', SMALL, signal, (docker) => docker.info()),

@@ -55,6 +55,7 @@ export class DirectoryStore implements Store {
   async finish(): Promise<void> {
     await this.#releaseReserve();
     for (const folder of [this.#partial, dirname(this.#partial)]) {
+      this.#folders.delete(folder);
       try {
         await rmdir(folder);
       } catch (error) {

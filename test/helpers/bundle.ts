@@ -13,6 +13,7 @@ import {
   endBundle,
   LocalCustodian,
   type Logger,
+  type Signer,
   systemClock,
   tarArchive,
 } from '../../evidence/index.ts';
@@ -74,19 +75,26 @@ export function openStore(storeRoot: string, prefix: string): DirectoryStore {
   return new DirectoryStore({ root: join(storeRoot, prefix), partial: join(storeRoot, '.partial', prefix.split('/').at(-1) ?? '') });
 }
 
+export interface MakeOptions {
+  readonly seal?: boolean;
+  readonly signal?: AbortSignal;
+  readonly signer?: Signer;
+  readonly open?: (storeRoot: string, prefix: string) => DirectoryStore;
+}
+
 /** Captures with `collectors` into a new bundle below `storeRoot`, sealed unless told otherwise. */
 export async function makeBundle(
   storeRoot: string,
   collectors: readonly Collector[] = sampleCollectors,
-  { seal = true, signal = new AbortController().signal } = {},
+  { seal = true, signal = new AbortController().signal, signer = newSigner(), open = openStore }: MakeOptions = {},
 ): Promise<MadeBundle> {
   const id = bundleId(new Date());
   const prefix = bundlePrefix(undefined, undefined, id);
-  const store = openStore(storeRoot, prefix);
+  const store = open(storeRoot, prefix);
   await store.prepare();
   const custody: Custody = {
     store,
-    signer: newSigner(),
+    signer,
     actor: { kind: 'person', name: 'tester' },
     clock: systemClock,
     software: 'Impound test',

@@ -7,7 +7,7 @@ import { lacking } from '../testbed/probe.ts';
 export function needs(t: TestContext, ...names: readonly string[]): boolean {
   const reason = missing(names);
   if (reason === undefined) return true;
-  if (process.env['CI'] === 'true') throw new Error(reason);
+  if (process.env.CI === 'true') throw new Error(reason);
   t.skip(reason);
   return false;
 }

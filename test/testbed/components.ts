@@ -25,8 +25,8 @@ export interface Component {
 
 /** Where what is not a system package is kept between runs. */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
-  const home = env['HOME'] ?? '/root';
-  return env['IMPOUND_CACHE'] || join(env['XDG_CACHE_HOME'] || join(home, '.cache'), 'impound');
+  const home = env.HOME ?? '/root';
+  return env.IMPOUND_CACHE || join(env.XDG_CACHE_HOME || join(home, '.cache'), 'impound');
 }
 
 export function pythonEnvironment(cache: string): string {

@@ -11,7 +11,8 @@ const PROBE_MILLISECONDS = 20_000;
 /** Undefined where the component can be used, else why not and how to get it. */
 export function lacking(component: Component): string | undefined {
   if (!isInstalled(component)) return `${component.name} is missing (${component.purpose}): ${howToGet(component)}`;
-  if (component.root && process.getuid?.() !== 0) return `${component.name} (${component.purpose}) needs root: run the tests as root`;
+  if (component.root && process.getuid?.() !== 0)
+    return `${component.name} (${component.purpose}) needs root: run the tests as root`;
   return undefined;
 }
 
@@ -25,7 +26,7 @@ export function isInstalled(component: Component): boolean {
 /** The program's file, or undefined. */
 export function findProgram(program: string): string | undefined {
   if (program.includes('/')) return isExecutable(program) ? program : undefined;
-  const folders = [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...SYSTEM_PATH];
+  const folders = [...(process.env.PATH ?? '').split(':').filter((folder) => folder !== ''), ...SYSTEM_PATH];
   return folders.map((folder) => join(folder, program)).find(isExecutable);
 }
 

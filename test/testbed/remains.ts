@@ -7,7 +7,13 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 const PASSES = 20;
-const DAEMONS: ReadonlySet<string> = new Set(['dockerd', 'containerd', 'containerd-shim', 'containerd-shim-runc-v2', 'runc']);
+const DAEMONS: ReadonlySet<string> = new Set([
+  'dockerd',
+  'containerd',
+  'containerd-shim',
+  'containerd-shim-runc-v2',
+  'runc',
+]);
 
 /** `directory` is the daemon's own temporary folder: nobody else's process has it in its arguments. */
 export async function clearFolder(directory: string): Promise<void> {

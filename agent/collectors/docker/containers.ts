@@ -1,7 +1,7 @@
 // Every container of the engine: inspected first, its processes and statistics beside, its changed files behind.
 import { gap } from '../../../capture/index.ts';
-import { forEachBounded } from '../../../evidence/index.ts';
-import type { Suspect } from '../../context.ts';
+import { describeError, forEachBounded } from '../../../evidence/index.ts';
+import type { FootprintItem, Suspect } from '../../context.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { type ContainerName, containerName, containerRow, unlistedRow } from './container-row.ts';
 import { at, listAt, numberAt, textAt, textsAt } from './json.ts';
@@ -23,8 +23,9 @@ export interface ContainerTables {
   readonly inspected: Promise<readonly Inspected[]>;
 }
 
-/** What is known beside the containers themselves: digests need the images' list, `listeners` what came before. */
+/** What is asked beside the containers themselves. */
 export interface Surroundings {
+  /** The images' list, for their digests. */
   readonly images: Promise<unknown>;
   /** Asking for processes writes an event, and the engine remembers 256 of them: they are read before. */
   readonly events: Promise<unknown>;
@@ -36,6 +37,12 @@ const STATS_AT_ONCE = 64;
 /** The engine walks a writable layer for each, and an answer may be 8 MiB. */
 const CHANGES_AT_ONCE = 4;
 const WALK_MILLISECONDS = 5000;
+const PS: FootprintItem = {
+  kind: 'program',
+  name: 'ps',
+  detail:
+    'run on the node by the Docker engine, once for each running container, which also writes an event "top" each',
+};
 
 interface Followed {
   readonly container: ContainerName;
@@ -70,8 +77,12 @@ async function inspectAll(session: Session, follow: (found: Followed) => void): 
   await forEachBounded(ordered.entries(), INSPECTS_AT_ONCE, async ([index, entry]) => {
     const id = textAt(entry, 'Id') ?? '';
     const before = session.gaps.length;
-    const inspect = await ask(session, `containers/${id}/inspect.json`, `container ${id} inspect`, () => engine.inspect(id, signal));
-    const vanished = inspect === undefined && session.gaps.slice(before).some((one) => one.reason === 'vanished' && one.name.includes(id));
+    const inspect = await ask(session, `containers/${id}/inspect.json`, `container ${id} inspect`, () =>
+      engine.inspect(id, signal),
+    );
+    const vanished =
+      inspect === undefined &&
+      session.gaps.slice(before).some((one) => one.reason === 'vanished' && one.name.includes(id));
     if (vanished) return;
     const known = inspect ?? fromList(entry);
     const followed = { container: containerName(id, known), inspect: known };
@@ -89,10 +100,17 @@ function follower(
 ): (found: Followed) => void {
   const { engine, signal } = session;
   const gates = { top: gate(INSPECTS_AT_ONCE), stats: gate(STATS_AT_ONCE), changes: gate(CHANGES_AT_ONCE) };
+  let noted = false;
   return ({ container, inspect }) => {
     const { id } = container;
+    if (isRunning(inspect) && !noted) {
+      noted = true;
+      session.context.footprint(PS);
+    }
     const asked = (what: 'top' | 'stats' | 'changes'): Promise<unknown> =>
-      gates[what](() => ask(session, `containers/${id}/${what}.json`, `container ${id} ${what}`, () => engine[what](id, signal)));
+      gates[what](() =>
+        ask(session, `containers/${id}/${what}.json`, `container ${id} ${what}`, () => engine[what](id, signal)),
+      );
     const top = async (): Promise<void> => {
       await surroundings.events;
       for (const row of topRows(container, await asked('top'))) tables.top.push(row);
@@ -127,14 +145,23 @@ async function rowsOf(
 }
 
 /** Docker's containers as the walk over /proc sees them; undefined, with a gap, where the walk is not done in time. */
-async function processesByContainer(session: Session): Promise<ReadonlyMap<string, readonly ProcessSummary[]> | undefined> {
+async function processesByContainer(
+  session: Session,
+): Promise<ReadonlyMap<string, readonly ProcessSummary[]> | undefined> {
   const late = AbortSignal.any([session.signal, AbortSignal.timeout(WALK_MILLISECONDS)]);
   const given = new Promise<undefined>((resolve) => {
     late.addEventListener('abort', () => resolve(undefined), { once: true });
   });
-  const summaries = await Promise.race([session.context.walk.index().catch(() => undefined), given]);
+  const name = "containers' processes";
+  let summaries: readonly ProcessSummary[] | undefined;
+  try {
+    summaries = await Promise.race([session.context.walk.index(), given]);
+  } catch (error) {
+    session.gaps.push(gap('failed', name, `the walk over /proc failed: ${describeError(error)}`));
+    return undefined;
+  }
   if (summaries === undefined) {
-    session.gaps.push(gap('timeout', "containers' processes", 'the walk over /proc was not done in time to join them'));
+    session.gaps.push(gap('timeout', name, 'the walk over /proc was not done in time to join them'));
     return undefined;
   }
   const byContainer = new Map<string, ProcessSummary[]>();

@@ -47,9 +47,12 @@ function truncation(session: Session, container: Inspected, answer: LogAnswer): 
   const name = `container ${container.id} logs`;
   if (answer.engineError !== undefined) session.gaps.push(gap('failed', name, `the engine: ${answer.engineError}`));
   const reasons = [];
-  if (!answer.complete) reasons.push(`the engine was still sending the last ${answer.asked} lines when a bound ended it`);
-  else if (answer.lines >= answer.asked) reasons.push(`only the last ${answer.asked} lines were asked for; how much is before them is not known`);
-  if (answer.dropped > 0) reasons.push(`${answer.dropped} older bytes of what was asked for were left out beyond ${LOG_BYTES} bytes`);
+  if (!answer.complete)
+    reasons.push(`the engine was still sending the last ${answer.asked} lines when a bound ended it`);
+  else if (answer.lines >= answer.asked)
+    reasons.push(`only the last ${answer.asked} lines were asked for; how much is before them is not known`);
+  if (answer.dropped > 0)
+    reasons.push(`${answer.dropped} older bytes of what was asked for were left out beyond ${LOG_BYTES} bytes`);
   if (reasons.length === 0) return undefined;
   const why = reasons.join('; ');
   session.gaps.push(gap('truncated', name, why));

@@ -17,11 +17,17 @@ export async function captureEngine(session: Session): Promise<Uint8Array> {
     archived(session, 'info.json', 'engine info', () => engine.info(signal)),
   ]);
   const parts = [`"socket":${JSON.stringify(`unix://${engine.socket}`)}`];
-  for (const [name, answer] of [['version', version], ['info', info]] as const) {
+  for (const [name, answer] of [
+    ['version', version],
+    ['info', info],
+  ] as const) {
     if (answer === undefined) continue;
     const text = answer.raw.toString('utf8').trim();
     if (isJson(text)) parts.push(`"${name}":${text}`);
-    else session.gaps.push(gap('failed', `engine ${name}`, 'the engine answered something that is not JSON; raw.tar.zst has it'));
+    else
+      session.gaps.push(
+        gap('failed', `engine ${name}`, 'the engine answered something that is not JSON; raw.tar.zst has it'),
+      );
   }
   return Buffer.from(`{${parts.join(',')}}\n`);
 }
@@ -30,12 +36,15 @@ export async function captureEngine(session: Session): Promise<Uint8Array> {
 export async function captureEvents(session: Session): Promise<Table> {
   const { engine, signal } = session;
   const now = Date.now() / 1000;
-  const answer = await archived(session, 'events.jsonl', 'events', () => engine.events(now - EVENT_SECONDS, now, signal));
+  const answer = await archived(session, 'events.jsonl', 'events', () =>
+    engine.events(now - EVENT_SECONDS, now, signal),
+  );
   const table = new Table();
   for (const line of answer?.raw.toString('utf8').split('\n') ?? []) {
     if (line.trim() === '') continue;
     if (isJson(line)) table.push(eventRow(JSON.parse(line)));
-    else if (answer?.cut === undefined) session.gaps.push(gap('failed', 'event', 'a line that is not JSON; raw.tar.zst has it'));
+    else if (answer?.cut === undefined)
+      session.gaps.push(gap('failed', 'event', 'a line that is not JSON; raw.tar.zst has it'));
   }
   return table;
 }

@@ -40,14 +40,14 @@ export function topRows(container: ContainerName, top: unknown): readonly Row[] 
   return listAt(top, 'Processes').map((process) => {
     const cells = textsAt(process);
     const columns = Object.fromEntries(titles.map((title, index) => [title, cells[index]]));
-    const parent = whole(columns['PPID']);
+    const parent = whole(columns.PPID);
     return {
       container,
       process: {
-        pid: whole(columns['PID']),
+        pid: whole(columns.PID),
         ...(parent === undefined ? {} : { parent: { pid: parent } }),
-        user: { name: columns['UID'] ?? columns['USER'] },
-        command_line: columns['CMD'] ?? columns['COMMAND'],
+        user: { name: columns.UID ?? columns.USER },
+        command_line: columns.CMD ?? columns.COMMAND,
       },
       docker: { top: columns },
     };
@@ -58,7 +58,11 @@ const CHANGES = ['modified', 'added', 'deleted'] as const;
 
 /** Go's encoder has put U+FFFD where a path is not UTF-8: its exact bytes are in the container's layer only. */
 export function changeRow(container: ContainerName, change: unknown): Row {
-  return { container, file: { path: textAt(change, 'Path') }, docker: { change: CHANGES[numberAt(change, 'Kind') ?? -1] } };
+  return {
+    container,
+    file: { path: textAt(change, 'Path') },
+    docker: { change: CHANGES[numberAt(change, 'Kind') ?? -1] },
+  };
 }
 
 export function imageRow(listed: unknown, inspect: unknown, history: unknown): Row {
@@ -150,7 +154,9 @@ function share(part: number | undefined, all: number | undefined): number | unde
 }
 
 function sum(values: readonly unknown[], key: string): number | undefined {
-  return values.length === 0 ? undefined : values.reduce((total: number, value) => total + (numberAt(value, key) ?? 0), 0);
+  return values.length === 0
+    ? undefined
+    : values.reduce((total: number, value) => total + (numberAt(value, key) ?? 0), 0);
 }
 
 function blockBytes(stats: unknown, operation: string): number | undefined {

@@ -30,7 +30,12 @@ export function startSession(engine: DockerEngine, context: NodeContext): Sessio
 }
 
 /** Asks, archives the raw answer as `member`, and parses it; undefined where there is a gap (`name`) instead. */
-export async function ask(session: Session, member: string, name: string, call: () => Promise<Answer>): Promise<unknown> {
+export async function ask(
+  session: Session,
+  member: string,
+  name: string,
+  call: () => Promise<Answer>,
+): Promise<unknown> {
   const answer = await archived(session, member, name, call);
   if (answer === undefined) return undefined;
   const text = answer.raw.toString('utf8');

@@ -8,7 +8,7 @@ export const FILES = [
   ...['tcp', 'tcp6', 'udp', 'udp6', 'udplite', 'udplite6', 'raw', 'raw6', 'icmp', 'icmp6'],
   ...['packet', 'unix', 'netlink', 'sctp/eps', 'sctp/assocs', 'sctp/remaddr', 'sctp/snmp', 'vsock', 'can/rcvlist_all'],
   ...['arp', 'nf_conntrack', 'nf_conntrack_expect', 'ip_vs', 'ip_vs_conn', 'ip_vs_stats', 'ip_vs_app'],
-  ...['dev', 'if_inet6', 'igmp', 'igmp6', 'mcfilter', 'mcfilter6', 'dev_mcast', 'anycast6', 'wireless'],
+  ...['dev', 'if_inet6', 'igmp', 'igmp6', 'mcfilter', 'mcfilter6', 'dev_mcast', 'anycast6'],
   ...['route', 'ipv6_route', 'fib_trie', 'fib_triestat', 'rt6_stats', 'rt_cache', 'ip6_flowlabel'],
   ...['ip_mr_cache', 'ip_mr_vif', 'ip6_mr_cache', 'ip6_mr_vif', 'vlan/config', 'pppoe', 'l2tp', 'pfkey', 'xfrm_stat'],
   ...['ptype', 'protocols', 'sockstat', 'sockstat6', 'snmp', 'snmp6', 'netstat', 'softnet_stat', 'psched', 'connector'],
@@ -25,5 +25,5 @@ export const FILES = [
  */
 export const LEFT_ALONE: ReadonlySet<string> = new Set([
   ...['sctp', 'can', 'vlan', 'netfilter', 'stat', 'rpc', 'dev_snmp6', 'ipconfig', 'xt_recent', 'ipt_hashlimit'],
-  ...['ip6t_hashlimit', 'bonding', 'nfsfs', 'afs', 'pktgen'],
+  ...['ip6t_hashlimit', 'bonding', 'nfsfs', 'afs', 'pktgen', 'wireless'],
 ]);

@@ -1,5 +1,5 @@
 // Mount tables of the machine: one process' mountinfo for each mount namespace, see proc_pid_mountinfo(5).
-import { closeSync, readlinkSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { lineSplitter } from './lines.ts';
@@ -28,11 +28,11 @@ export function findMounts(
   wanted: (mount: Mount) => boolean,
 ): { readonly mounts: readonly Mount[]; readonly unread: number } {
   const mounts: Mount[] = [];
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   let unread = 0;
-  const pids = [1, ...processes.map(({ pid }) => pid).filter((pid) => pid !== 1)];
-  for (const pid of pids) {
-    const namespace = mountNamespace(host, pid);
+  const namespaces = new Map(processes.map(({ pid, mntns }) => [pid, mntns]));
+  for (const pid of new Set([1, ...namespaces.keys()])) {
+    const namespace = namespaces.get(pid);
     if (namespace !== undefined && seen.has(namespace)) continue;
     const opened = openFile(`${host.proc}/${pid}/mountinfo`);
     if (opened.kind === 'unreadable') {
@@ -72,13 +72,4 @@ export function parseMount(text: string, pid: number): Mount | undefined {
 /** Blank, tab, newline and backslash stand as three octal digits. */
 function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8) & 0xff));
-}
-
-function mountNamespace(host: Host, pid: number): string | undefined {
-  try {
-    return readlinkSync(`${host.proc}/${pid}/ns/mnt`);
-  } catch (error) {
-    unreadable(error); // gone, or not ours to see: its own table is then read, where it can be
-    return undefined;
-  }
 }

@@ -84,8 +84,7 @@ export async function unreachableNamespaces(
 }
 
 function hostNamespace(host: Host, processes: readonly ProcessSummary[]): number | undefined {
-  const threads = processes.some(({ pid, comm, exe }) => pid === 2 && comm === 'kthreadd' && exe === undefined);
-  return netnsOf(host, 1) ?? (threads ? netnsOf(host, 2) : undefined);
+  return netnsOf(host, 1) ?? processes.find(({ kernelThread }) => kernelThread === true)?.netns;
 }
 
 function netnsInode(link: string | undefined): number | undefined {

@@ -1,6 +1,6 @@
 // Bounded synchronous reading of kernel files: the kind is checked before anything is opened, nothing ever blocks.
 import { closeSync, fstatSync, lstatSync, readSync, type Stats } from 'node:fs';
-import { errnoOf, type GapReason } from '../../../evidence/index.ts';
+import { errnoOf, type GapReason, ImpoundError } from '../../../evidence/index.ts';
 import { DENIED, gapReason, VANISHED } from '../../host/errno.ts';
 import { openKernelFile } from '../../host/open.ts';
 
@@ -47,6 +47,9 @@ export function openFile(path: string): OpenFile | Unreadable {
 
 /** What a system error means for the evidence. */
 export function unreadable(error: unknown): Unreadable {
+  if (error instanceof ImpoundError && error.code === 'path-invalid') {
+    return { kind: 'unreadable', reason: 'skipped', detail: 'not a regular file' };
+  }
   const errno = errnoOf(error);
   if (errno === undefined) throw error;
   const reason = errno === 'ESRCH' ? 'vanished' : gapReason(errno, 'absent');

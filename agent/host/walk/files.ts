@@ -41,7 +41,9 @@ export const PROCESS_FILES: readonly ProcFileSpec[] = [
 ];
 
 /** What a walk without raw files reads beside stat: enough for the index. */
-export const INDEX_FILES: readonly ProcFileSpec[] = PROCESS_FILES.filter(({ name }) => name === 'cgroup' || name === 'maps');
+export const INDEX_FILES: readonly ProcFileSpec[] = PROCESS_FILES.filter(
+  ({ name }) => name === 'cgroup' || name === 'maps',
+);
 
 /** Read from the process' own memory: what it can make block. */
 export const MEMORY_FILES: readonly string[] = ['maps', 'cmdline', 'environ'];
@@ -71,6 +73,8 @@ export const THREAD_FILES: readonly ProcFileSpec[] = [
   { name: 'stat', bound: 4 * KIB },
 ];
 
-export const MAX_DESCRIPTORS = 4096;
+/** Descriptors looked at, and those of which link and fdinfo are kept: a proxy may hold tens of thousands of sockets. */
+export const MAX_DESCRIPTORS = 65_536;
+export const MAX_RAW_DESCRIPTORS = 4096;
 export const MAX_THREADS = 1024;
 export const FDINFO_BOUND = 64 * KIB;

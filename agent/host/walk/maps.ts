@@ -42,7 +42,13 @@ export function findInMaps(text: string, exe: string | undefined, inContainer: b
     if (permissions[2] !== 'x' || held.has(file)) continue;
     const why = reason(path) ?? (inContainer ? 'container' : undefined);
     if (why === undefined) continue;
-    held.set(file, { via: path === exe ? 'exe' : `map_files/${range}`, target: lossy(path), why, executable: true, file });
+    held.set(file, {
+      via: path === exe ? 'exe' : `map_files/${range}`,
+      target: lossy(path),
+      why,
+      executable: true,
+      file,
+    });
   }
   return { held: [...held.values()], ...(exeFile === undefined ? {} : { exeFile }) };
 }
@@ -50,7 +56,8 @@ export function findInMaps(text: string, exe: string | undefined, inContainer: b
 /** Why a file is worth keeping by its path alone. */
 export function reason(path: string): 'deleted' | 'memfd' | 'temporary' | undefined {
   if (path.startsWith('/memfd:')) return 'memfd';
-  if (path.endsWith(' (deleted)')) return path.startsWith('/dev/zero') || path.startsWith('/SYSV') ? undefined : 'deleted';
+  if (path.endsWith(' (deleted)'))
+    return path.startsWith('/dev/zero') || path.startsWith('/SYSV') ? undefined : 'deleted';
   return TEMPORARY.test(path) ? 'temporary' : undefined;
 }
 

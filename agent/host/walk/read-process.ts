@@ -1,8 +1,9 @@
 // Reads one process: its files, links, descriptors and threads, each bounded, and what could not be had.
-import { closeSync, opendirSync, readdirSync } from 'node:fs';
-import { errnoOf, type Gap } from '../../../evidence/index.ts';
-import { gapOf } from '../errno.ts';
+import { closeSync } from 'node:fs';
+import type { Gap } from '../../../evidence/index.ts';
+import { errnoOf, gapOf } from '../errno.ts';
 import { containerIdentity } from '../identity.ts';
+import { listNumbers } from '../list.ts';
 import { childPath, openFolder, readLink } from '../open.ts';
 import type { KernelReader } from '../read.ts';
 import type { ProcessSummary } from '../walk.ts';
@@ -11,6 +12,7 @@ import {
   FDINFO_BOUND,
   INDEX_FILES,
   MAX_DESCRIPTORS,
+  MAX_RAW_DESCRIPTORS,
   MAX_THREADS,
   MOUNTINFO,
   NAMESPACES,
@@ -20,7 +22,7 @@ import {
   THREAD_FILES,
 } from './files.ts';
 import { findInMaps, type HeldFile, lossy, reason } from './maps.ts';
-import { parseStat, type ProcessStat } from './stat.ts';
+import { type ProcessStat, parseStat } from './stat.ts';
 
 /** What lives as long as the walk. */
 export interface WalkState {
@@ -51,7 +53,8 @@ export function readProcess(state: WalkState, pid: number): Gap | undefined {
   try {
     const { bytes } = state.reader.read(childPath(folder, 'stat'), 4096);
     const stat = parseStat(bytes.toString('latin1'));
-    if (stat === undefined) return { reason: 'failed', name: `pid ${pid}`, detail: 'its stat line could not be understood' };
+    if (stat === undefined)
+      return { reason: 'failed', name: `pid ${pid}`, detail: 'its stat line could not be understood' };
     if (state.raw) state.batch.add('stat', 'file', bytes);
     new ProcessReader(state, pid, folder, stat).run();
   } catch (error) {
@@ -118,7 +121,8 @@ class ProcessReader {
       kernelThread,
       held: this.#held,
     };
-    if (this.#gone) this.#gaps.push(gapOf(Object.assign(new Error('gone'), { code: 'ESRCH' }), this.#name('the rest of it')));
+    if (this.#gone)
+      this.#gaps.push(gapOf(Object.assign(new Error('gone'), { code: 'ESRCH' }), this.#name('the rest of it')));
     this.#state.batch.endProcess(summary, this.#gaps);
   }
 
@@ -153,10 +157,7 @@ class ProcessReader {
     try {
       const { bytes, left } = state.reader.read(childPath(this.#folder, name), bound);
       if (state.raw) state.batch.add(name, 'file', bytes, left);
-      if (left > 0) {
-        const more = `${this.#name(name)}: ${left} bytes left`;
-        this.#gaps.push({ reason: 'truncated', name: more, detail: `longer than the bound of ${bound} bytes` });
-      }
+      this.#cut(name, left, bound);
       return bytes;
     } catch (error) {
       this.#failed(error, name);
@@ -173,14 +174,20 @@ class ProcessReader {
   #descriptors(): void {
     const { batch, raw } = this.#state;
     const list = this.#list('fd', MAX_DESCRIPTORS, 'descriptors');
-    for (const fd of list) {
+    if (raw && list.length > MAX_RAW_DESCRIPTORS) {
+      const name = `${this.#name('fd')}: ${list.length - MAX_RAW_DESCRIPTORS} left`;
+      const detail = `more than ${MAX_RAW_DESCRIPTORS} descriptors: of the rest only sockets and deleted files are looked at`;
+      this.#gaps.push({ reason: 'truncated', name, detail });
+    }
+    for (const [index, fd] of list.entries()) {
       if (this.#gone) return;
       let target: Buffer;
       try {
         target = readLink(childPath(this.#folder, `fd/${fd}`));
       } catch (error) {
-        if (errnoOf(error) !== 'ENOENT') this.#failed(error, `fd/${fd}`); // ENOENT: closed meanwhile, as descriptors are
-        continue;
+        if (errnoOf(error) === 'ENOENT') continue; // closed meanwhile, as descriptors are
+        this.#failed(error, 'fd'); // and the rest will fail likewise
+        return;
       }
       const text = target.toString('latin1');
       if (text.startsWith('socket:[')) this.#sockets.push({ fd, inode: Number(text.slice(8, -1)) });
@@ -188,7 +195,7 @@ class ProcessReader {
         const why = text.startsWith('/memfd:') ? 'memfd' : 'deleted';
         this.#held.push({ via: `fd/${fd}`, target: lossy(text), why, executable: false });
       }
-      if (!raw) continue;
+      if (!raw || index >= MAX_RAW_DESCRIPTORS) continue;
       batch.add(`fd/${fd}`, 'link', target);
       this.#optional(`fdinfo/${fd}`, FDINFO_BOUND);
     }
@@ -208,10 +215,17 @@ class ProcessReader {
     try {
       const { bytes, left } = this.#state.reader.read(childPath(this.#folder, name), bound);
       this.#state.batch.add(name, 'file', bytes, left);
+      this.#cut(name, left, bound);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno !== 'ENOENT' && errno !== 'ESRCH') this.#failed(error, name);
     }
+  }
+
+  #cut(name: string, left: number, bound: number): void {
+    if (left === 0) return;
+    const more = `${this.#name(name)}: ${left} bytes left`;
+    this.#gaps.push({ reason: 'truncated', name: more, detail: `longer than the bound of ${bound} bytes` });
   }
 
   /** The numbers in a folder, ascending. Names beyond the bound are counted, and are a gap. */
@@ -234,7 +248,8 @@ class ProcessReader {
   /** ENOENT and ESRCH mean that the process ended, or that this kernel has no such file. */
   #failed(error: unknown, name: string): void {
     const errno = errnoOf(error);
-    if (errno !== 'ENOENT' && errno !== 'ESRCH') {
+    // EINVAL is what attr/current answers where no security module labels processes
+    if (errno !== 'ENOENT' && errno !== 'ESRCH' && errno !== 'EINVAL') {
       // a zombie has no memory and no files any more: there is nothing that could be denied
       if (this.#stat.state === 'Z') return;
       this.#gaps.push(gapOf(error, this.#name(name)));
@@ -247,7 +262,7 @@ class ProcessReader {
     // exe of a zombie or of a process without memory; what else is missing of a living one is missing for all
     if (PROCESS_LINKS.includes(name) || this.#state.unsupported.has(name)) return;
     this.#state.unsupported.add(name);
-    this.#gaps.push({ reason: 'unsupported', name: `/proc/PID/${name}`, detail: 'this kernel has no such file' });
+    this.#gaps.push({ reason: 'unsupported', name: `/proc/PID/${name}`, detail: 'this kernel does not offer it' });
   }
 
   #alive(): boolean {
@@ -263,13 +278,6 @@ class ProcessReader {
   #name(file: string): string {
     return `pid ${this.#pid} ${file}`;
   }
-}
-
-/** Numeric names in a folder. Read entry by entry, so that a million of them is not a list of a million. */
-export function listNumbers(folder: string, bound: number): { readonly numbers: readonly number[]; readonly left: number } {
-  const first = bound > 65_536 ? readdirSync(folder) : readSome(folder, bound);
-  const numbers = first.names.filter((name) => /^\d+$/.test(name)).map(Number);
-  return { numbers: numbers.sort((a, b) => a - b), left: first.left };
 }
 
 function namespaceInode(link: string | undefined): number | undefined {

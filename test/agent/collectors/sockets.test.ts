@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +10,7 @@ import { readNamespaces } from '../../../agent/collectors/sockets/pass.ts';
 import { setUpOf } from '../../../agent/collectors/sockets/setup.ts';
 import { sockets } from '../../../agent/collectors/sockets.ts';
 import { hostAt } from '../../../agent/host/host.ts';
-import type { ProcessSummary } from '../../../agent/host/walk.ts';
+import { type ProcessSummary, startWalk } from '../../../agent/host/walk.ts';
 import { Channel, type Member } from '../../../evidence/index.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
@@ -69,7 +69,7 @@ if child == 0:
 say(child=child, listening=listening.fileno(), local=client.getsockname()[1], unbound=os.fstat(unbound.fileno()).st_ino, xdp=os.fstat(xdp.fileno()).st_ino)
 `,
   );
-  const { artefacts, gaps } = await collect(sockets, { walk: walkOf() });
+  const { artefacts, gaps } = await collect(sockets);
   const all = rowsOf(artefacts.get('20-network/sockets.jsonl')) as unknown as Row[];
   const here = all.filter(({ impound }) => impound.netns === started.netns);
   const find = (transport: string, port?: number): Row | undefined =>
@@ -146,7 +146,7 @@ for line in ['link set lo up', 'link add v0 type veth peer name v1', 'link set v
 say()
 `,
   );
-  const { artefacts } = await collect(sockets, { walk: walkOf() });
+  const { artefacts } = await collect(sockets);
   const rows = (name: string): Record<string, Record<string, unknown>>[] =>
     (rowsOf(artefacts.get(`20-network/${name}.jsonl`)) as Record<string, Record<string, unknown>>[]).filter(
       (row) => row.impound?.netns === started.netns,
@@ -189,7 +189,7 @@ assert libc.setns(home, 0) == 0
 say(inode=os.fstat(kept).st_ino, fd=kept)
 `,
   );
-  const { gaps, artefacts } = await collect(sockets, { walk: walkOf() });
+  const { gaps, artefacts } = await collect(sockets);
   const about = (inode: unknown) =>
     gaps.find(({ reason, name }) => reason === 'unsupported' && name.includes(`netns ${inode}:`));
   assert.match(about(pinned.said.inode)?.name ?? '', new RegExp(`mounted at ${folder}/pin ned \\(seen by pid \\d+\\)`));
@@ -206,7 +206,7 @@ say(inode=os.fstat(kept).st_ino, fd=kept)
 
 test('a vanished process is no loss while another of its namespace lives', { skip: notRoot }, async (t) => {
   const started = await python(t, ['unshare', '--net'], 'say()');
-  const living = walkOf();
+  const living = startWalk(hostAt('/'), { raw: false, signal: AbortSignal.timeout(20_000) });
   const processes = await living.index();
   const ghost: ProcessSummary = {
     pid: 4_194_303,
@@ -215,7 +215,9 @@ test('a vanished process is no loss while another of its namespace lives', { ski
     netns: started.netns,
     sockets: [{ fd: 3, inode: 1 }],
   };
-  const { artefacts, gaps } = await collect(sockets, { walk: { index: () => Promise.resolve([ghost, ...processes]) } });
+  const { artefacts, gaps } = await collect(sockets, {
+    walk: { ...living, index: () => Promise.resolve([ghost, ...processes]) },
+  });
   const row = rowsOf(artefacts.get('20-network/namespaces.jsonl'))
     .map(({ impound }) => impound as Record<string, unknown>)
     .find(({ netns }) => netns === started.netns);
@@ -314,45 +316,4 @@ time.sleep(600)
     return { pid, said, netns: Number(/\d+/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[0]) };
   }
   throw new Error('the process ended before it was ready');
-}
-
-/** The machine's processes, listed here and now. */
-function walkOf(): { index(): Promise<readonly ProcessSummary[]> } {
-  return {
-    index: () =>
-      Promise.resolve(
-        readdirSync('/proc')
-          .filter((name) => /^\d+$/.test(name))
-          .flatMap(summaryOf),
-      ),
-  };
-}
-
-function summaryOf(name: string): ProcessSummary[] {
-  const link = (path: string): string => {
-    try {
-      return readlinkSync(`/proc/${name}/${path}`);
-    } catch {
-      return ''; // gone, or not ours to see
-    }
-  };
-  try {
-    const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-    const fds = link('exe') === '' ? [] : readdirSync(`/proc/${name}/fd`);
-    const netns = /\d+/.exec(link('ns/net'))?.[0];
-    return [
-      {
-        pid: Number(name),
-        startTicks: stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '',
-        comm: stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')),
-        ...(netns === undefined ? {} : { netns: Number(netns) }),
-        sockets: fds.flatMap((fd) => {
-          const inode = /^socket:\[(\d+)\]$/.exec(link(`fd/${fd}`))?.[1];
-          return inode === undefined ? [] : [{ fd: Number(fd), inode: Number(inode) }];
-        }),
-      },
-    ];
-  } catch {
-    return [];
-  }
 }
