@@ -2,7 +2,7 @@
 export { type ChainEntry, readChain } from './custody/chain-reader.ts';
 export { type ChainHead, ChainWriter } from './custody/chain-writer.ts';
 export type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custody/custodian.ts';
-export { beginBundle, beginSession, type CaptureRequest, type Custody, endBundle, recoverBundle } from './custody/bundle.ts';
+export { beginBundle, beginSession, type CaptureRequest, type Custody, type Ending, endBundle, recoverBundle } from './custody/bundle.ts';
 export { generateKeyFiles, readPublicKey, readSigner, type TrustedKey } from './custody/key.ts';
 export { LocalCustodian } from './custody/local-custodian.ts';
 export { describeError, type ErrorCode, errnoOf, ImpoundError } from './errors.ts';

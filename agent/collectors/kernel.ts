@@ -56,6 +56,15 @@ async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>
   if (symbols.kind === 'unreadable') gaps.push(gap(symbols.reason, '/proc/kallsyms', symbols.detail));
   else if (symbols.truncated !== undefined) gaps.push(gap('truncated', '/proc/kallsyms', symbols.truncated));
   const known = symbols.kind === 'symbols' ? symbols : undefined;
+  if (known?.addresses === false) {
+    gaps.push(
+      gap(
+        'denied',
+        'addresses in /proc/kallsyms',
+        'all are zero: they take CAP_SYSLOG and kernel.kptr_restrict below 2',
+      ),
+    );
+  }
   if (known !== undefined && known.bpfDropped > 0)
     gaps.push(gap('truncated', 'eBPF symbols', `${known.bpfDropped} left; /proc/kallsyms is in raw.tar.zst`));
   const modules = moduleTable(host, known?.modules);

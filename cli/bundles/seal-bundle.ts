@@ -9,6 +9,7 @@ import { software } from '../version.ts';
 
 export async function runSeal(argv: SealArguments, environment: Environment): Promise<ExitCode> {
   const { store, path } = await openBundle(argv.bundle);
+  await store.assertIdle();
   const { signer, file } = await signingKey(argv.key, environment);
   const head = await recoverBundle({ store, signer, actor: localActor(), clock: systemClock, software: await software() });
   await store.finish();

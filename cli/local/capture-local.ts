@@ -14,6 +14,8 @@ import {
   type ChainHead,
   type Custody,
   DirectoryStore,
+  describeError,
+  type Ending,
   endBundle,
   ImpoundError,
   LocalCustodian,
@@ -115,7 +117,13 @@ async function capture(
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   const quiet = environment.quiet || environment.json;
   const progress = captureProgress(quiet ? [] : plan.selected.run.map(({ name }) => name), environment.stderr);
-  const { results, footprint } = await captureNode({
+  const ending = async (outcome: 'complete' | 'aborted', more: Omit<Ending, 'outcome'> = {}): Promise<ChainHead> => {
+    await custodian.flush();
+    const head = await endBundle(custody, chain, { outcome, ...more });
+    await store.finish();
+    return head;
+  };
+  const captured = captureNode({
     host: plan.host,
     profile: argv.profile,
     selected: plan.selected,
@@ -128,11 +136,9 @@ async function capture(
     clock: systemClock,
     observe: quiet ? () => undefined : progress.observe,
   }).finally(quiet ? () => undefined : progress.end);
-  await custodian.flush();
+  const { results, footprint } = await captured.catch((error: unknown) => rescue(error, plan.path, ending));
   const outcome = environment.signal.aborted ? 'aborted' : 'complete';
-  const gaps = results.flatMap((result) => result.gaps);
-  const head = await endBundle(custody, chain, { outcome, gaps, footprint });
-  await store.finish();
+  const head = await ending(outcome, { gaps: results.flatMap((result) => result.gaps), footprint });
   return {
     bundle: plan.id,
     path: plan.path,
@@ -146,6 +152,17 @@ async function capture(
     results,
     standsOut: await standingOut(store),
   };
+}
+
+/** The store failed: what it holds is sealed where it still takes a few bytes, and the failure says where that is. */
+async function rescue(error: unknown, path: string, ending: (outcome: 'aborted') => Promise<ChainHead>): Promise<never> {
+  const sealed = await ending('aborted').then(
+    () => 'what was stored until then is sealed',
+    (cause: unknown) => `what was stored until then is not sealed (${describeError(cause)}): make room, then "impound seal"`,
+  );
+  const code = error instanceof ImpoundError ? error.code : 'internal';
+  const message = `${describeError(error)}; ${sealed}: ${path}`;
+  throw new ImpoundError(code, message, { operation: 'capture', thing: path, cause: error });
 }
 
 async function isOnDisk(store: string, root: string): Promise<boolean> {

@@ -25,6 +25,8 @@ export class LocalCustodian implements Custodian {
   #ended: CollectorEnd[] = [];
   #samples: ClockSample[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  /** Why the last flush by the timer failed: thrown at the next artefact. */
   #failure: unknown;
 
   constructor(options: LocalCustodianOptions) {
@@ -53,20 +55,32 @@ export class LocalCustodian implements Custodian {
     this.#schedule();
   }
 
-  /** Puts all that is waiting on the chain now. */
-  async flush(): Promise<void> {
+  /** Puts all that is waiting on the chain now; what could not be appended waits for the next try. */
+  flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const flushed = this.#flushing.then(() => this.#append());
+    this.#flushing = flushed.catch(() => undefined);
+    return flushed;
+  }
+
+  async #append(): Promise<void> {
     while (this.#records.length + this.#ended.length + this.#samples.length > 0) {
+      const artefacts = this.#records.slice(0, BATCH_RECORDS);
+      const ended = this.#ended.slice(0, BATCH_RECORDS);
+      const clock = this.#samples.slice(0, BATCH_RECORDS);
       const details: CollectDetails = {
-        artefacts: this.#records.splice(0, BATCH_RECORDS),
-        ...optional('ended', this.#ended.splice(0, BATCH_RECORDS)),
-        ...optional('clock', this.#samples.splice(0, BATCH_RECORDS)),
+        artefacts,
+        ...(ended.length === 0 ? {} : { ended }),
+        ...(clock.length === 0 ? {} : { clock }),
       };
-      const subjects = details.artefacts.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } }));
+      const subjects = artefacts.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } }));
       await this.#options.chain.append('collect', details, subjects);
+      this.#records.splice(0, artefacts.length);
+      this.#ended.splice(0, ended.length);
+      this.#samples.splice(0, clock.length);
     }
-    this.#throwFailure();
+    this.#failure = undefined;
   }
 
   async #write(object: ObjectWriter, chunk: Uint8Array, spec: ArtefactSpec, begun: string): Promise<void> {
@@ -110,8 +124,4 @@ export class LocalCustodian implements Custodian {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-function optional<Name extends string, T>(name: Name, values: readonly T[]): { [key in Name]?: readonly T[] } {
-  return values.length === 0 ? {} : ({ [name]: values } as { [key in Name]: readonly T[] });
 }

@@ -7,6 +7,7 @@ import { assertBundlePath, isBundlePath } from '../format/layout.ts';
 import type { StoredObject } from '../format/record.ts';
 import { nonce } from '../id.ts';
 import { sha256Stream } from '../stream/hash.ts';
+import { claimOwnership, runningOwner } from './owner.ts';
 import type { ByteRange, ObjectWriter, Store, StoreEntry, UnfinishedObject } from './store.ts';
 
 /** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
@@ -14,6 +15,7 @@ const READ_BYTES = 1024 * 1024;
 /** Kept aside so that the last entries of a capture still fit when its artefacts have filled the disk. */
 const RESERVE_BYTES = 1024 * 1024;
 const RESERVE = 'reserve';
+const OWNER = 'owner';
 
 export interface DirectoryStoreOptions {
   /** Folder that holds the objects. */
@@ -35,7 +37,7 @@ export class DirectoryStore implements Store {
     this.url = options.root;
   }
 
-  /** Makes the folders and sets bytes aside for the end; throws what is wrong with the place. */
+  /** Makes the folders, sets bytes aside for the end and claims the place; throws what is wrong with it. */
   async prepare(): Promise<void> {
     try {
       await this.#ensureFolder(this.#root);
@@ -46,14 +48,26 @@ export class DirectoryStore implements Store {
       } finally {
         await reserve.close();
       }
+      await claimOwnership(join(this.#partial, OWNER));
     } catch (error) {
       throw storeError(error, 'prepare store', this.#root);
     }
   }
 
+  /** Throws `bundle-busy` where the process that prepared this store is still running. */
+  async assertIdle(): Promise<void> {
+    const pid = await runningOwner(join(this.#partial, OWNER));
+    if (pid === undefined || pid === process.pid) return;
+    throw new ImpoundError('bundle-busy', `its capture is still running (pid ${pid}): stop that first, it seals what it has`, {
+      operation: 'open store',
+      thing: this.#root,
+    });
+  }
+
   /** Gives the reserve back and removes the folder of half-written objects where nothing is left in it. */
   async finish(): Promise<void> {
-    await this.#releaseReserve();
+    await this.#removePartial(OWNER);
+    await this.#removePartial(RESERVE);
     for (const folder of [this.#partial, dirname(this.#partial)]) {
       this.#folders.delete(folder);
       try {
@@ -70,7 +84,7 @@ export class DirectoryStore implements Store {
     try {
       return await this.#putOnce(path, bytes);
     } catch (error) {
-      if (!(error instanceof ImpoundError && error.code === 'store-full' && (await this.#releaseReserve()))) throw error;
+      if (!(error instanceof ImpoundError && error.code === 'store-full' && (await this.#removePartial(RESERVE)))) throw error;
       return await this.#putOnce(path, bytes);
     }
   }
@@ -189,13 +203,14 @@ export class DirectoryStore implements Store {
     return known;
   }
 
-  async #releaseReserve(): Promise<boolean> {
+  /** False where it is not there. */
+  async #removePartial(name: string): Promise<boolean> {
     try {
-      await unlink(join(this.#partial, RESERVE));
+      await unlink(join(this.#partial, name));
       return true;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return false;
-      throw storeError(error, 'tidy', RESERVE);
+      throw storeError(error, 'tidy', name);
     }
   }
 }

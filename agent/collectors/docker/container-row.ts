@@ -1,6 +1,7 @@
 // The row of one container in containers.jsonl: what the engine says of it, and which processes the node has for it.
 import type { ProcessSummary } from '../../host/walk.ts';
 import { at, entriesAt, numberAt, textAt, textsAt, timeAt } from './json.ts';
+import type { Occupants } from './processes.ts';
 
 /** How a container is named in every table. */
 export interface ContainerName {
@@ -13,13 +14,17 @@ export function containerName(id: string, inspect: unknown): ContainerName {
   return name === undefined ? { id } : { id, name };
 }
 
-/** `digests`: image digests by image id. `processes` is undefined where the walk over /proc was not there in time. */
-export function containerRow(
-  container: ContainerName,
-  inspect: unknown,
-  digests: ReadonlyMap<string, readonly string[]>,
-  processes: readonly ProcessSummary[] | undefined,
-): Record<string, unknown> {
+/** What is known of a container beside its inspection. */
+export interface Beside {
+  readonly state: 'inspected' | 'listed' | 'vanished';
+  /** Repository digests by image id. */
+  readonly digests: ReadonlyMap<string, readonly string[]>;
+  /** Undefined where the walk over /proc was not there in time. */
+  readonly processes: readonly ProcessSummary[] | undefined;
+}
+
+export function containerRow(container: ContainerName, inspect: unknown, beside: Beside): Record<string, unknown> {
+  const { state, digests, processes } = beside;
   const image = textAt(inspect, 'Image');
   return {
     container: {
@@ -41,13 +46,16 @@ export function containerRow(
       ...confinementOf(inspect),
       ...placeOf(inspect),
     },
-    impound: { listed: true, ...(processes === undefined ? {} : { processes: processesOf(processes) }) },
+    impound: { listing: state, ...(processes === undefined ? {} : { processes: processesOf(processes) }) },
   };
 }
 
 /** A container that processes of the node are in but the engine does not list: of another engine, or hidden. */
-export function unlistedRow(id: string, processes: readonly ProcessSummary[]): Record<string, unknown> {
-  return { container: { id, runtime: 'docker' }, impound: { listed: false, processes: processesOf(processes) } };
+export function unlistedRow(id: string, { processes, within }: Occupants): Record<string, unknown> {
+  return {
+    container: { id, runtime: 'docker' },
+    impound: { listing: 'unlisted', ...(within.length === 0 ? {} : { within }), processes: processesOf(processes) },
+  };
 }
 
 function processesOf(processes: readonly ProcessSummary[]): readonly Record<string, unknown>[] {

@@ -1,6 +1,7 @@
 // What the engine has beside containers: itself, its events, images with their history, networks, volumes.
 import { gap } from '../../../capture/index.ts';
 import { forEachBounded } from '../../../evidence/index.ts';
+import type { Answer } from '../../runtime/docker.ts';
 import { listAt, textAt } from './json.ts';
 import { eventRow, imageRow, networkRow, volumeRow } from './rows.ts';
 import { archived, ask, type Session } from './session.ts';
@@ -21,7 +22,7 @@ export async function captureEngine(session: Session): Promise<Uint8Array> {
     ['version', version],
     ['info', info],
   ] as const) {
-    if (answer === undefined) continue;
+    if (answer.kind === 'gap') continue; // declared already
     const text = answer.raw.toString('utf8').trim();
     if (isJson(text)) parts.push(`"${name}":${text}`);
     else
@@ -36,15 +37,16 @@ export async function captureEngine(session: Session): Promise<Uint8Array> {
 export async function captureEvents(session: Session): Promise<Table> {
   const { engine, signal } = session;
   const now = Date.now() / 1000;
-  const answer = await archived(session, 'events.jsonl', 'events', () =>
-    engine.events(now - EVENT_SECONDS, now, signal),
-  );
+  const call = (): Promise<Answer> => engine.events(now - EVENT_SECONDS, now, signal);
+  const answer = await archived(session, 'events.jsonl', 'events', call);
   const table = new Table();
-  for (const line of answer?.raw.toString('utf8').split('\n') ?? []) {
+  if (answer.kind === 'gap') return table;
+  const lines = answer.raw.toString('utf8').split('\n');
+  if (answer.cut !== undefined) lines.pop(); // not a whole line
+  for (const line of lines) {
     if (line.trim() === '') continue;
     if (isJson(line)) table.push(eventRow(JSON.parse(line)));
-    else if (answer?.cut === undefined)
-      session.gaps.push(gap('failed', 'event', 'a line that is not JSON; raw.tar.zst has it'));
+    else session.gaps.push(gap('failed', 'event', 'a line that is not JSON; raw.tar.zst has it'));
   }
   return table;
 }

@@ -36,8 +36,12 @@ export async function ask(
   name: string,
   call: () => Promise<Answer>,
 ): Promise<unknown> {
-  const answer = await archived(session, member, name, call);
-  if (answer === undefined) return undefined;
+  const asked = await archived(session, member, name, call);
+  return asked.kind === 'gap' ? undefined : parsed(session, name, asked);
+}
+
+/** What an answer says, as far as it could be read. */
+export function parsed(session: Session, name: string, answer: Answer): unknown {
   const text = answer.raw.toString('utf8');
   if (answer.cut !== undefined) return parseCutArray(text);
   try {
@@ -48,25 +52,26 @@ export async function ask(
   }
 }
 
-/** Asks and archives the raw answer as `member`. */
+/** Asks and archives the raw answer as `member`; the gap where there is none is declared already. */
 export async function archived(
   session: Session,
   member: string,
   name: string,
   call: () => Promise<Answer>,
-): Promise<Answer | undefined> {
+): Promise<({ readonly kind: 'answer' } & Answer) | GapReport> {
   let answer: Answer;
   try {
     answer = await call();
   } catch (error) {
-    session.gaps.push(engineGap(error, name, session.context.signal));
-    return undefined;
+    const report = engineGap(error, name, session.context.signal);
+    session.gaps.push(report);
+    return report;
   }
   const { raw, cut } = answer;
   if (cut !== undefined) session.gaps.push(gap('truncated', name, cut));
   const mtime = BigInt(Date.now()) * 1_000_000n;
   await session.raw.push({ name: member, mtime, content: raw, ...(cut === undefined ? {} : { truncated: cut }) });
-  return answer;
+  return { kind: 'answer', ...answer };
 }
 
 /** Runs at most `limit` of what it is given at once, in order. */

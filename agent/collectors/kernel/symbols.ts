@@ -19,6 +19,8 @@ export interface Symbols {
   readonly modules: ReadonlySet<string>;
   readonly bpf: readonly BpfSymbol[];
   readonly bpfDropped: number;
+  /** Whether any address was shown: they are all zero to who lacks CAP_SYSLOG, and to all with kptr_restrict 2. */
+  readonly addresses: boolean;
   readonly content: MemberStream;
   readonly truncated?: string;
 }
@@ -26,15 +28,17 @@ export interface Symbols {
 const TABLE_BYTES = 32 * 1024 * 1024;
 const MOST_BPF = 20_000;
 
-/** Reads kallsyms(5 MB to 20 MB) once, keeping its bytes until the archive has taken them. */
+/** Reads kallsyms (5 to 20 MB) once, keeping its bytes until the archive has taken them. */
 export async function readSymbols(host: Host, signal: AbortSignal): Promise<Symbols | Unreadable> {
   const opened = openFile(`${host.proc}/kallsyms`);
   if (opened.kind === 'unreadable') return opened;
   const modules = new Set<string>();
   const bpf: BpfSymbol[] = [];
   let bpfDropped = 0;
+  let addresses = false;
   const lines = lineSplitter({
     line(text) {
+      addresses ||= text !== '' && !text.startsWith('00000000');
       if (!text.endsWith(']')) return;
       const owner = ownerOf(text);
       if (owner === 'bpf') {
@@ -61,6 +65,7 @@ export async function readSymbols(host: Host, signal: AbortSignal): Promise<Symb
       modules,
       bpf,
       bpfDropped,
+      addresses,
       content: { size, bytes: handOver(chunks) },
       ...(step.value.more ? { truncated: `limit of ${TABLE_BYTES} bytes` } : {}),
     };

@@ -24,7 +24,7 @@ const FLAGS: readonly (readonly [letter: string, meaning: string])[] = [
 ];
 
 /** Flags a module leaves behind that carries the same letter while it is loaded. */
-const BY_MODULE = 'PFCOEKN';
+const BY_MODULE = 'PFCOEKXN';
 
 export interface Taint {
   readonly value: string;

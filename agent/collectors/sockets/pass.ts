@@ -1,16 +1,17 @@
 // The one pass over the namespaces' /proc/PID/net: raw bytes go to the archive, rows to the table, in pieces.
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { type Channel, jsonLine, type Member } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
 import { linkOf } from './descriptors.ts';
+import { type Door, isUnreadable, openDoor } from './door.ts';
 import { EXPECTED, FILES, LEFT_ALONE } from './files.ts';
 import { interfaceTable } from './interfaces.ts';
 import { lineSplitter } from './lines.ts';
-import { type Namespace, netnsOf } from './namespaces.ts';
+import type { Namespace } from './namespaces.ts';
 import type { Owner } from './owners.ts';
 import { parserFor, type Sinks } from './parsers.ts';
-import { chunksOf, type OpenFile, openFile, type Unreadable, unreadable } from './reading.ts';
+import { chunksOf, unreadable } from './reading.ts';
 import { socketRow, unknownRow } from './rows.ts';
 import type { SetUp } from './setup.ts';
 import type { Socket } from './socket.ts';
@@ -183,52 +184,6 @@ async function readFile(
   lines?.end();
   await flush();
   await ship(truncated);
-}
-
-/** A way into a namespace: its processes one after the other, as each vanishes, is denied or leaves. */
-interface Door {
-  list(): ReadonlySet<string> | Unreadable;
-  open(file: string): OpenFile | Unreadable;
-  pid(): number | undefined;
-}
-
-function openDoor(host: Host, namespace: Namespace): Door {
-  let at = 0;
-  const current = (): number | undefined => namespace.members[at]?.pid;
-  /** Tries the processes from the current one on; a failure counts as the process' only if it has left. */
-  const through = <T extends object>(
-    attempt: (directory: string) => T | Unreadable,
-    sticky: boolean,
-  ): T | Unreadable => {
-    let failure: Unreadable = { kind: 'unreadable', reason: 'vanished', detail: 'every process in it has gone' };
-    for (let pid = current(); pid !== undefined; pid = current()) {
-      if (netnsOf(host, pid) === namespace.inode) {
-        const result = attempt(`${host.proc}/${pid}/net`);
-        if (!isUnreadable(result)) return result;
-        failure = result;
-        if (sticky && netnsOf(host, pid) === namespace.inode) return failure;
-      }
-      at++;
-    }
-    return failure;
-  };
-  return {
-    list: () => through((directory) => listing(directory), false),
-    open: (file) => through((directory) => openFile(`${directory}/${file}`), true),
-    pid: current,
-  };
-}
-
-function isUnreadable(value: object): value is Unreadable {
-  return 'kind' in value && value.kind === 'unreadable';
-}
-
-function listing(directory: string): ReadonlySet<string> | Unreadable {
-  try {
-    return new Set(readdirSync(directory));
-  } catch (error) {
-    return unreadable(error);
-  }
 }
 
 /** What is expected and not there, and what is there and not known. */
