@@ -12,7 +12,7 @@ help: ## what can be made
 capture: deps ## capture this machine into ./evidence and verify the bundle
 	@$(IMPOUND) capture --local --store ./evidence --verify
 
-test: deps ## run every test; installs the components they need, once
+test: deps build ## run every test; installs the components they need, once
 	@node test/run.ts
 
 check: deps ## types, style, dead code
@@ -29,7 +29,7 @@ bench: build ## measure speed and memory against floors on this machine
 	@node test/testbed/setup.ts
 	@node bench/run.ts
 
-soak: deps ## hours of what takes too long for CI
+soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak
 	@IMPOUND_SOAK=1 node test/run.ts
 

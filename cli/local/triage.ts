@@ -7,7 +7,7 @@ import type { Store } from '../../evidence/index.ts';
 const SHOWN = 40;
 
 export interface Sighting {
-  /** "deleted executable", "memfd executable", "hidden process", "listener", "packet socket", "privileged container" */
+  /** "deleted executable", "memfd executable", "hidden process", "listener", "packet socket", "privileged container", … */
   readonly what: string;
   readonly name: string;
   readonly pid?: number;
@@ -69,8 +69,11 @@ function socketSightings(row: Row): readonly Sighting[] {
 }
 
 function containerSightings(row: Row): readonly Sighting[] {
-  if (at(row, 'docker', 'privileged') !== true) return [];
   const name = text(at(row, 'container', 'name')) || text(at(row, 'container', 'id')).slice(0, 12);
+  if (at(row, 'impound', 'listing') === 'unlisted') {
+    return [{ what: 'container unknown to its engine', name, where: 'processes of the node are in it' }];
+  }
+  if (at(row, 'container', 'security_context', 'privileged') !== true) return [];
   return [{ what: 'privileged container', name, where: text(at(row, 'container', 'image', 'name')) }];
 }
 

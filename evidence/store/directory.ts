@@ -11,7 +11,7 @@ import { claimOwnership, runningOwner } from './owner.ts';
 import type { ByteRange, ObjectWriter, Store, StoreEntry, UnfinishedObject } from './store.ts';
 
 /** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 /** Kept aside so that the last entries of a capture still fit when its artefacts have filled the disk. */
 const RESERVE_BYTES = 1024 * 1024;
 const RESERVE = 'reserve';

@@ -1,32 +1,39 @@
-// The thread behind hash.ts: running SHA-256 digests by number.
+// The thread behind hash.ts: running SHA-256 digests by number, over slots of shared memory.
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 
-/** Bytes for stream `id`; without a chunk, its end. */
-export interface HashRequest {
-  readonly id: number;
-  readonly chunk?: Uint8Array;
-}
+export type HashRequest =
+  | { readonly kind: 'open'; readonly id: number; readonly slots: SharedArrayBuffer }
+  | {
+      readonly kind: 'update';
+      readonly id: number;
+      readonly slot: number;
+      readonly offset: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'end'; readonly id: number };
 
-export interface HashReply {
-  readonly id: number;
-  /** Bytes hashed since the last reply. */
-  readonly taken?: number;
-  readonly hex?: string;
-}
+export type HashReply =
+  | { readonly kind: 'free'; readonly id: number; readonly slot: number }
+  | { readonly kind: 'digest'; readonly id: number; readonly hex: string };
 
-const running = new Map<number, Hash>();
+const running = new Map<number, { readonly digest: Hash; readonly slots: SharedArrayBuffer }>();
 
-parentPort?.on('message', ({ id, chunk }: HashRequest) => {
-  const digest = running.get(id) ?? createHash('sha256');
-  running.set(id, digest);
-  if (chunk !== undefined) {
-    digest.update(chunk);
-    reply({ id, taken: chunk.length });
+parentPort?.on('message', (request: HashRequest) => {
+  const { id } = request;
+  if (request.kind === 'open') {
+    running.set(id, { digest: createHash('sha256'), slots: request.slots });
     return;
   }
-  running.delete(id);
-  reply({ id, hex: digest.digest('hex') });
+  const stream = running.get(id);
+  if (stream === undefined) return;
+  if (request.kind === 'update') {
+    stream.digest.update(new Uint8Array(stream.slots, request.offset, request.length));
+    reply({ kind: 'free', id, slot: request.slot });
+  } else {
+    running.delete(id);
+    reply({ kind: 'digest', id, hex: stream.digest.digest('hex') });
+  }
 });
 
 function reply(message: HashReply): void {

@@ -7,10 +7,11 @@ import { workerScript } from './worker.ts';
 
 /** Up to this many bytes are hashed in place: a worker's round trip costs more than the hash. */
 const INLINE_BYTES = 256 * 1024;
-/** Bytes on their way to one worker's stream before `update` waits. */
-const IN_FLIGHT_BYTES = 4 * 1024 * 1024;
+/** Shared memory of one stream: a slot is filled while the others are hashed. */
+const SLOTS = 4;
+const SLOT_BYTES = 256 * 1024;
 
-/** A running SHA-256. Chunks given to `update` must not be changed afterwards. */
+/** A running SHA-256. Chunks given to `update` must not be changed before the first 256 KiB have been given. */
 export interface Sha256Stream {
   /** Resolves when more may be given. */
   update(chunk: Uint8Array): Promise<void>;
@@ -38,44 +39,59 @@ export function sha256Stream(): Sha256Stream {
   };
 }
 
+/** A digest on a worker: chunks are copied into slots of shared memory, so that nothing is left to be collected. */
 class RemoteHash {
   readonly #worker: HashWorker;
   readonly #id: number;
-  #inFlight = 0;
+  readonly #slots = new SharedArrayBuffer(SLOTS * SLOT_BYTES);
+  readonly #free = Array.from({ length: SLOTS }, (_, slot) => slot);
+  readonly #result = Promise.withResolvers<string>();
   #wake: (() => void) | undefined;
-  #result = Promise.withResolvers<string>();
+  #failed = false;
 
   constructor(worker: HashWorker, id: number) {
     this.#worker = worker;
     this.#id = id;
     this.#result.promise.catch(() => undefined); // met by hex(); an abandoned stream must not end the process
+    worker.post({ kind: 'open', id, slots: this.#slots });
   }
 
   async update(chunk: Uint8Array): Promise<void> {
-    this.#inFlight += chunk.length;
-    this.#worker.post({ id: this.#id, chunk });
-    while (this.#inFlight > IN_FLIGHT_BYTES) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    for (let start = 0; start < chunk.length && !this.#failed; start += SLOT_BYTES) {
+      const part = chunk.subarray(start, start + SLOT_BYTES);
+      const slot = await this.#slot();
+      if (slot === undefined) return;
+      const offset = slot * SLOT_BYTES;
+      new Uint8Array(this.#slots, offset, part.length).set(part);
+      this.#worker.post({ kind: 'update', id: this.#id, slot, offset, length: part.length });
     }
   }
 
   hex(): Promise<string> {
-    this.#worker.post({ id: this.#id });
+    this.#worker.post({ kind: 'end', id: this.#id });
     return this.#result.promise;
   }
 
   reply(reply: HashReply): void {
-    if (reply.hex !== undefined) this.#result.resolve(reply.hex);
-    this.#inFlight -= reply.taken ?? 0;
+    if (reply.kind === 'digest') this.#result.resolve(reply.hex);
+    else this.#free.push(reply.slot);
     this.#wake?.();
   }
 
   fail(error: Error): void {
+    this.#failed = true;
     this.#result.reject(error);
-    this.#inFlight = 0;
     this.#wake?.();
+  }
+
+  /** Undefined where the worker has gone: hex() says why. */
+  async #slot(): Promise<number | undefined> {
+    while (this.#free.length === 0 && !this.#failed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#free.shift();
   }
 }
 
@@ -88,7 +104,7 @@ class HashWorker {
     this.#worker.unref();
     this.#worker.on('message', (reply: HashReply) => {
       this.streams.get(reply.id)?.reply(reply);
-      if (reply.hex !== undefined) this.#close(reply.id);
+      if (reply.kind === 'digest') this.#close(reply.id);
     });
     this.#worker.on('error', (error) => {
       onGone(this);

@@ -1,0 +1,66 @@
+// Times things side by side: interleaved rounds, the median of each, and a table that says what was compared.
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+
+export interface Measured {
+  readonly what: string;
+  readonly figure: string;
+  readonly floor: string;
+  readonly ratio: string;
+  readonly wanted: string;
+  readonly met: boolean;
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+/** Runs ours and the floor in turn, `rounds` times after a warm-up of each; medians, in what the functions return. */
+export async function sideBySide(
+  rounds: number,
+  ours: () => Promise<number>,
+  floor: () => Promise<number>,
+): Promise<{ readonly ours: number; readonly floor: number }> {
+  const results: { ours: number[]; floor: number[] } = { ours: [], floor: [] };
+  for (let round = -1; round < rounds; round++) {
+    const [a, b] = [await ours(), await floor()];
+    if (round < 0) continue;
+    results.ours.push(a);
+    results.floor.push(b);
+  }
+  return { ours: median(results.ours), floor: median(results.floor) };
+}
+
+export async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return (performance.now() - begun) / 1000;
+}
+
+export interface Ran {
+  readonly seconds: number;
+  /** Largest resident set of the process, bytes; its children not counted. */
+  readonly peakBytes: number;
+  readonly stdout: string;
+}
+
+/** Runs a program to its end; throws where it fails. */
+export async function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Ran> {
+  const begun = performance.now();
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+  let peakBytes = 0;
+  const timer = setInterval(async () => {
+    const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '');
+    peakBytes = Math.max(peakBytes, 1024 * Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0));
+  }, 20);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  }).finally(() => clearInterval(timer));
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${Buffer.concat(err).toString().slice(-2000)}`);
+  return { seconds: (performance.now() - begun) / 1000, peakBytes, stdout: Buffer.concat(out).toString() };
+}

@@ -1,0 +1,45 @@
+// Runs the command line as a person would, with a home of the test's own.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const main = join(import.meta.dirname, '../../cli/main.ts');
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** Folder that takes the signing key: $XDG_CONFIG_HOME. */
+  readonly home: string;
+  /** Runs as this user. */
+  readonly uid?: number;
+  readonly cwd?: string;
+}
+
+export function startCli(words: readonly string[], { home, uid, cwd }: RunOptions): ChildProcess {
+  return spawn(process.execPath, [main, ...words], {
+    env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+}
+
+export function cli(words: readonly string[], options: RunOptions): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = startCli(words, options);
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout?.on('data', (chunk: Buffer) => out.push(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => err.push(chunk));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }));
+  });
+}
+
+/** The last line of standard output: where capture says the bundle is. */
+export function lastLine({ stdout }: Ran): string {
+  return stdout.trimEnd().split('\n').at(-1) ?? '';
+}
