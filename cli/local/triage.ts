@@ -38,6 +38,7 @@ export async function standingOut(store: Store): Promise<StandingOut> {
 }
 
 const TABLES: Readonly<Record<string, (row: Row) => readonly Sighting[]>> = {
+  'data/10-process/hidden.jsonl': processSightings,
   'data/10-process/processes.jsonl': processSightings,
   'data/20-network/sockets.jsonl': socketSightings,
   'data/30-container/docker/containers.jsonl': containerSightings,

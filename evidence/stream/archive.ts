@@ -31,6 +31,8 @@ export interface Member {
   readonly content?: Uint8Array | MemberStream;
   /** Why the content is less than its source has, where a limit cut it. */
   readonly truncated?: string;
+  /** Told of the member's line in the inner manifest, once its content has been read. */
+  readonly recorded?: (record: MemberRecord) => void;
 }
 
 /** A line of the inner manifest. `path` is the name inside the tar; sizes are bytes, times nanoseconds as text. */
@@ -83,7 +85,11 @@ export async function* tarArchive(members: AsyncIterable<Member> | Iterable<Memb
 async function feed(pack: Pack, members: AsyncIterable<Member> | Iterable<Member>): Promise<void> {
   const manifest: Buffer[] = [];
   const names = new Set<string>();
-  for await (const member of members) manifest.push(jsonLine(await append(pack, member, names)));
+  for await (const member of members) {
+    const record = await append(pack, member, names);
+    manifest.push(jsonLine(record));
+    member.recorded?.(record);
+  }
   const bytes = Buffer.concat(manifest);
   await entry(pack, { name: INNER_MANIFEST, mode: 0o600, size: bytes.length, mtime: new Date(0) }, bytes);
   pack.finalize();

@@ -7,6 +7,7 @@ export class Channel<T> implements AsyncIterable<T> {
   #state: 'open' | 'ended' | 'abandoned' = 'open';
   #failure: unknown;
   #waiting: (() => void)[] = [];
+  readonly #drained = Promise.withResolvers<void>();
 
   constructor(capacity: number) {
     this.#capacity = capacity;
@@ -29,6 +30,11 @@ export class Channel<T> implements AsyncIterable<T> {
     this.#notify();
   }
 
+  /** Resolves when the consumer has read all there was, or has gone. */
+  get drained(): Promise<void> {
+    return this.#drained.promise;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
     try {
       for (;;) {
@@ -46,6 +52,7 @@ export class Channel<T> implements AsyncIterable<T> {
     } finally {
       this.#state = 'abandoned';
       this.#values.length = 0;
+      this.#drained.resolve();
       this.#notify();
     }
   }

@@ -1,0 +1,81 @@
+// Every process of the node: a row each, the raw files behind it, its executable's digest, and those that hide.
+import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
+import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
+import type { NodeContext } from '../context.ts';
+import type { ProcessRecord } from '../host/walk.ts';
+import { executableRows } from './processes/executables.ts';
+import { hiddenRows } from './processes/hidden.ts';
+import { processRow } from './processes/row.ts';
+import { type Surroundings, surroundings } from './processes/surroundings.ts';
+
+export const processes: Collector<NodeContext> = Object.freeze({
+  name: 'processes',
+  description: 'Processes with threads, arguments, environment, ids, namespaces, descriptors, containers; hidden ones',
+  phase: 'volatile',
+  volatility: 10,
+  artefacts: [
+    '10-process/processes.jsonl',
+    '10-process/proc.tar.zst',
+    '10-process/hidden.jsonl',
+    '10-process/executables.jsonl',
+  ],
+  needs: [
+    { kind: 'path', name: '/proc', without: 'everything: it must be the host PID namespace' },
+    { kind: 'capability', name: 'CAP_SYS_PTRACE', without: 'environment, descriptors, maps and executables of others' },
+    { kind: 'capability', name: 'CAP_DAC_READ_SEARCH', without: 'executables that only their owner may read' },
+  ],
+  limits: { bytes: 4 * 1024 ** 3, seconds: 60 },
+  collect,
+} satisfies Collector<NodeContext>);
+
+async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
+  const gaps: GapReport[] = [];
+  const members = new Channel<readonly Member[]>(8);
+  const rows = new Channel<Record<string, unknown>>(64);
+  const around = surroundings(context.host);
+  const source = context.host.proc;
+  void feed(context, around, members, rows);
+  yield { kind: 'artefact', path: '10-process/proc.tar.zst', source, content: tarArchive(flat(members)) };
+  yield { kind: 'artefact', path: '10-process/processes.jsonl', source, content: jsonLines(rows) };
+  const hidden = hiddenRows(context, around, gaps);
+  yield { kind: 'artefact', path: '10-process/hidden.jsonl', source, content: jsonLines(hidden.rows) };
+  const executables = executableRows(context, gaps);
+  yield { kind: 'artefact', path: '10-process/executables.jsonl', source, content: jsonLines(executables.rows) };
+  await context.walk.index();
+  await hidden.ended;
+  await executables.ended;
+  for (const { reason, name, detail } of context.walk.gaps()) yield gap(reason, name, detail);
+  yield* gaps;
+}
+
+/** One walk feeds the archive and the table, each at the pace of the slower. */
+async function feed(
+  { walk }: NodeContext,
+  around: Surroundings,
+  members: Channel<readonly Member[]>,
+  rows: Channel<Record<string, unknown>>,
+): Promise<void> {
+  try {
+    for await (const record of walk.records()) {
+      const taken = await Promise.all([members.push(membersOf(record)), rows.push(processRow(record, around))]);
+      if (!taken.includes(true)) return;
+    }
+    members.end();
+    rows.end();
+  } catch (error) {
+    members.end(new Error(describeError(error)));
+    rows.end(new Error(describeError(error)));
+  }
+}
+
+function membersOf({ summary, files }: ProcessRecord): readonly Member[] {
+  return files.map(({ name, kind, bytes, left }) => ({
+    name: `${summary.pid}/${name}`,
+    ...(kind === 'link' ? { kind: 'symlink' as const, linkTarget: bytes } : { content: bytes }),
+    ...(left > 0 ? { truncated: `${left} bytes left` } : {}),
+  }));
+}
+
+async function* flat(lists: AsyncIterable<readonly Member[]>): AsyncGenerator<Member> {
+  for await (const list of lists) yield* list;
+}
