@@ -17,7 +17,8 @@ import { type Session, startSession } from './docker/session.ts';
 import type { Table } from './docker/table.ts';
 
 const FOLDER = '30-container/docker';
-const TABLES = ['containers', 'top', 'networks', 'volumes', 'images', 'events', 'changes', 'stats'] as const;
+const CHANGES = `${FOLDER}/changes.jsonl`;
+const TABLES = ['containers', 'top', 'networks', 'volumes', 'images', 'events', 'stats'] as const;
 const MIB = 1_048_576;
 
 export const docker: Collector<NodeContext> = Object.freeze({
@@ -29,6 +30,7 @@ export const docker: Collector<NodeContext> = Object.freeze({
   artefacts: [
     `${FOLDER}/engine.json`,
     ...TABLES.map((table) => `${FOLDER}/${table}.jsonl`),
+    CHANGES,
     `${FOLDER}/logs.tar.zst`,
     `${FOLDER}/raw.tar.zst`,
   ],
@@ -50,12 +52,14 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const session = startSession(engine, context);
   const source = `unix://${engine.socket}`;
   const running = start(session);
-  // every answer passes through the archive: it is read from the beginning, while the tables fill
+  // every answer passes through the archive: it is read from the beginning, while the tables fill, and so is the one
+  // table that is not kept in memory
   yield { kind: 'artefact', path: `${FOLDER}/raw.tar.zst`, source, content: tarArchive(session.raw) };
+  yield { kind: 'artefact', path: CHANGES, source, content: running.changes };
   yield { kind: 'artefact', path: `${FOLDER}/engine.json`, source, content: once(await running.engine) };
   let logs: Promise<void> | undefined;
   for (const name of TABLES) {
-    if (name === 'changes') {
+    if (name === 'stats') {
       // asked for while the engine takes the second sample of its statistics
       const archive = logArchive(session, await running.inspected, source);
       logs = archive.ended;
@@ -74,6 +78,7 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
 interface Running {
   readonly engine: Promise<Uint8Array>;
   readonly tables: Readonly<Record<(typeof TABLES)[number], Promise<Table>>>;
+  readonly changes: AsyncIterable<Uint8Array>;
   readonly inspected: Promise<readonly Inspected[]>;
   readonly ended: Promise<unknown>;
 }
@@ -82,7 +87,7 @@ interface Running {
 function start(session: Session): Running {
   const events = captureEvents(session);
   const imageList = listImages(session);
-  const { inspected, ...containers } = captureContainers(session, { images: imageList, events });
+  const { inspected, changes, changed, ...containers } = captureContainers(session, { images: imageList, events });
   const tables = {
     ...containers,
     events,
@@ -91,8 +96,10 @@ function start(session: Session): Running {
     volumes: captureVolumes(session),
   };
   const engine = captureEngine(session);
-  const ended = Promise.allSettled([engine, inspected, ...Object.values(tables)]).then(() => session.raw.end());
-  return { engine, tables, inspected, ended };
+  const ended = Promise.allSettled([engine, inspected, changed, ...Object.values(tables)]).then(() =>
+    session.raw.end(),
+  );
+  return { engine, tables, changes, inspected, ended };
 }
 
 function logArchive(

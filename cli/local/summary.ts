@@ -67,6 +67,13 @@ function gapRows({ results }: LocalCapture): readonly (readonly string[])[] {
       String(count),
       reason,
       collector,
-      escapeText(count === 1 ? `${names[0]}${detail === undefined ? '' : `: ${detail}`}` : (detail ?? names.slice(0, 3).join(', '))),
+      escapeText(gapText(names, count, detail)),
     ]);
+}
+
+/** Why, and of what: the first names, and how many more there are. */
+function gapText(names: readonly string[], count: number, detail: string | undefined): string {
+  const some = names.slice(0, 2).join(', ');
+  const which = count > 2 ? `${some} and ${count - 2} more` : some;
+  return detail === undefined ? which : `${detail} (${which})`;
 }

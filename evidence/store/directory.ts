@@ -262,6 +262,7 @@ class DirectoryWriter implements ObjectWriter {
   }
 
   async abandon(): Promise<void> {
+    this.#digest.abandon();
     try {
       await this.#handle.close();
       await unlink(this.#temporary);

@@ -2,7 +2,7 @@
 import { type Header, type Pack, pack as tarPack } from 'tar-stream';
 import { sha256 } from '../format/digest.ts';
 import { jsonLine, utf8OrUndefined } from '../format/json.ts';
-import { sha256Stream } from './hash.ts';
+import { type Sha256Stream, sha256Stream } from './hash.ts';
 
 /** Name of the last member of every archive: one JSON line a member, in order. */
 export const INNER_MANIFEST = 'MANIFEST.jsonl';
@@ -153,6 +153,25 @@ async function writeContent(
     else packed.catch(() => undefined); // the pack carries the failure to the reader
     return { sha256: sha256(bytes), padded: 0, truncated: undefined };
   }
+  return streamContent(pack, header, content);
+}
+
+async function streamContent(pack: Pack, header: MemberHeader, content: MemberStream): Promise<Written> {
+  const digest = sha256Stream();
+  try {
+    return await copyContent(pack, header, content, digest);
+  } catch (error) {
+    digest.abandon();
+    throw error;
+  }
+}
+
+async function copyContent(
+  pack: Pack,
+  header: MemberHeader,
+  content: MemberStream,
+  digest: Sha256Stream,
+): Promise<Written> {
   const sink = pack.entry(header);
   const done = new Promise<void>((resolve, reject) => {
     sink.on('finish', () => resolve());
@@ -160,7 +179,6 @@ async function writeContent(
     sink.on('close', () => reject(new Error('the archive was abandoned')));
   });
   done.catch(() => undefined); // awaited below; a failure before that must not end the process
-  const digest = sha256Stream();
   let left = content.size;
   let truncated: string | undefined;
   const write = async (chunk: Uint8Array): Promise<void> => {

@@ -17,6 +17,8 @@ export interface Sha256Stream {
   update(chunk: Uint8Array): Promise<void>;
   /** The digest in lower-case hex; ends the stream. */
   hex(): Promise<string>;
+  /** Ends the stream without a digest: what was begun and not ended holds memory on its worker. */
+  abandon(): void;
 }
 
 export function sha256Stream(): Sha256Stream {
@@ -35,6 +37,10 @@ export function sha256Stream(): Sha256Stream {
     },
     async hex() {
       return remote === undefined ? sha256(head.length === 1 && head[0] ? head[0] : Buffer.concat(head)) : remote.hex();
+    },
+    abandon() {
+      head = [];
+      remote?.abandon();
     },
   };
 }
@@ -67,9 +73,13 @@ class RemoteHash {
     }
   }
 
-  hex(): Promise<string> {
+  async hex(): Promise<string> {
     this.#worker.post({ kind: 'end', id: this.#id });
-    return this.#result.promise;
+    return this.#worker.waitingFor(this.#result.promise);
+  }
+
+  abandon(): void {
+    this.#worker.post({ kind: 'end', id: this.#id });
   }
 
   reply(reply: HashReply): void {
@@ -87,9 +97,10 @@ class RemoteHash {
   /** Undefined where the worker has gone: hex() says why. */
   async #slot(): Promise<number | undefined> {
     while (this.#free.length === 0 && !this.#failed) {
-      await new Promise<void>((resolve) => {
+      const freed = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
+      await this.#worker.waitingFor(freed);
     }
     return this.#free.shift();
   }
@@ -98,13 +109,14 @@ class RemoteHash {
 class HashWorker {
   readonly streams = new Map<number, RemoteHash>();
   readonly #worker: Worker;
+  #waiting = 0;
 
   constructor(onGone: (worker: HashWorker) => void) {
     this.#worker = new Worker(workerScript('./hash-worker', import.meta.url));
     this.#worker.unref();
     this.#worker.on('message', (reply: HashReply) => {
       this.streams.get(reply.id)?.reply(reply);
-      if (reply.kind === 'digest') this.#close(reply.id);
+      if (reply.kind === 'digest') this.streams.delete(reply.id);
     });
     this.#worker.on('error', (error) => {
       onGone(this);
@@ -115,7 +127,6 @@ class HashWorker {
   open(id: number): RemoteHash {
     const stream = new RemoteHash(this, id);
     this.streams.set(id, stream);
-    this.#worker.ref(); // while a digest is owed, the thread keeps the process up
     return stream;
   }
 
@@ -123,9 +134,14 @@ class HashWorker {
     this.#worker.postMessage(request);
   }
 
-  #close(id: number): void {
-    this.streams.delete(id);
-    if (this.streams.size === 0) this.#worker.unref();
+  /** The thread keeps the process up while somebody waits for it, and at no other time. */
+  async waitingFor<T>(answer: Promise<T>): Promise<T> {
+    if (this.#waiting++ === 0) this.#worker.ref();
+    try {
+      return await answer;
+    } finally {
+      if (--this.#waiting === 0) this.#worker.unref();
+    }
   }
 }
 

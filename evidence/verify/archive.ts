@@ -70,11 +70,20 @@ async function memberIdentity(member: TarMember, path: string): Promise<string> 
   const name = member.path.replace(/\/$/, '');
   const unsafe = name.startsWith('/') || name.split('/').some((segment) => segment === '..' || segment === '');
   if (kind === undefined || unsafe) throw altered(path, `member ${JSON.stringify(name.slice(0, 200))} could leave its folder`);
-  const digest = sha256Stream();
-  for await (const chunk of member.content) await digest.update(chunk);
-  const hash = kind === 'file' ? await digest.hex() : null;
+  const hash = kind === 'file' ? await contentDigest(member) : null;
   const link = kind === 'symlink' ? member.linkTarget : null;
   return identity([name, kind, member.mode, member.uid, member.gid, member.size, hash, link]);
+}
+
+async function contentDigest(member: TarMember): Promise<string> {
+  const digest = sha256Stream();
+  try {
+    for await (const chunk of member.content) await digest.update(chunk);
+    return await digest.hex();
+  } catch (error) {
+    digest.abandon();
+    throw error;
+  }
 }
 
 async function manifestIdentities(member: TarMember, path: string): Promise<readonly string[]> {

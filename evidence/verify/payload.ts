@@ -82,6 +82,7 @@ async function checkFile(
   } catch (error) {
     if (error instanceof ImpoundError && error.code === 'object-missing') report.add('payload-missing', path, error.message);
     else report.skip(path, describeError(error));
+    measured.abandon();
   }
 }
 
@@ -110,6 +111,11 @@ class Measured implements AsyncIterable<Uint8Array> {
   async drain(): Promise<void> {
     while ((await this.#next()).done !== true);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  abandon(): void {
+    this.#whole.abandon();
+    this.#part?.abandon();
   }
 
   sha256(): Promise<string> {

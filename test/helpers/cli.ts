@@ -22,6 +22,7 @@ export function startCli(words: readonly string[], { home, uid, cwd }: RunOption
   return spawn(process.execPath, [main, ...words], {
     env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 120_000,
     ...(uid === undefined ? {} : { uid, gid: uid }),
     ...(cwd === undefined ? {} : { cwd }),
   });

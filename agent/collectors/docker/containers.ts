@@ -1,5 +1,5 @@
 // Every container of the engine: inspected first, its processes and statistics beside, its changed files behind.
-import { forEachBounded } from '../../../evidence/index.ts';
+import { Channel, forEachBounded, jsonLines } from '../../../evidence/index.ts';
 import type { FootprintItem } from '../../context.ts';
 import { type ContainerName, containerName, containerRow, unlistedRow } from './container-row.ts';
 import { at, listAt, textAt } from './json.ts';
@@ -18,7 +18,10 @@ export interface ContainerTables {
   readonly containers: Promise<Table>;
   readonly top: Promise<Table>;
   readonly stats: Promise<Table>;
-  readonly changes: Promise<Table>;
+  /** Rows as they come, in pieces: a container may have changed a hundred thousand files. */
+  readonly changes: Channel<Uint8Array>;
+  /** When the last of them is in. */
+  readonly changed: Promise<void>;
   /** Suspects first, without those that vanished. */
   readonly inspected: Promise<readonly Inspected[]>;
 }
@@ -36,6 +39,7 @@ const INSPECTS_AT_ONCE = 16;
 const STATS_AT_ONCE = 64;
 /** The engine walks a writable layer for each, and an answer may be 8 MiB. */
 const CHANGES_AT_ONCE = 4;
+const PIECES_WAITING = 8;
 const PS: FootprintItem = {
   kind: 'program',
   name: 'ps',
@@ -50,6 +54,12 @@ interface Found {
   readonly state: 'inspected' | 'listed' | 'vanished';
 }
 
+interface Tables {
+  readonly top: Table;
+  readonly stats: Table;
+  readonly changes: Channel<Uint8Array>;
+}
+
 interface FollowUps {
   readonly top: Promise<void>[];
   readonly stats: Promise<void>[];
@@ -58,19 +68,25 @@ interface FollowUps {
 
 export function captureContainers(session: Session, surroundings: Surroundings): ContainerTables {
   const processes = processesByContainer(session);
-  const tables = { top: new Table(), stats: new Table(), changes: new Table() };
+  const tables: Tables = { top: new Table(), stats: new Table(), changes: new Channel(PIECES_WAITING) };
+  session.context.signal.addEventListener('abort', () => tables.changes.end(), { once: true });
   const followUps: FollowUps = { top: [], stats: [], changes: [] };
   const inspecting = inspectAll(session, follower(session, surroundings, tables, followUps));
-  const whole = async (name: keyof FollowUps): Promise<Table> => {
+  const whole = async <Name extends keyof FollowUps>(name: Name): Promise<Tables[Name]> => {
     await inspecting;
     await Promise.all(followUps[name]);
     return tables[name];
   };
+  const changed = whole('changes').then(
+    (changes) => changes.end(),
+    (error: unknown) => tables.changes.end(error),
+  );
   return {
     containers: containerTable(inspecting, surroundings, processes),
     top: whole('top'),
     stats: whole('stats'),
-    changes: whole('changes'),
+    changes: tables.changes,
+    changed,
     inspected: inspecting.then((found) => found.filter(({ state }) => state !== 'vanished').map(forLogs)),
   };
 }
@@ -102,7 +118,7 @@ async function inspectOne(session: Session, id: string, entry: unknown): Promise
 function follower(
   session: Session,
   surroundings: Surroundings,
-  tables: Record<keyof FollowUps, Table>,
+  tables: Tables,
   followUps: FollowUps,
 ): (found: Found) => void {
   const { engine, signal } = session;
@@ -123,7 +139,10 @@ function follower(
       if (value !== undefined) tables.stats.push(statsRow(container, value));
     };
     const changes = async (): Promise<void> => {
-      for (const change of listAt(await asked('changes'))) tables.changes.push(changeRow(container, change));
+      const rows = listAt(await asked('changes'))
+        .values()
+        .map((change) => changeRow(container, change));
+      for await (const piece of jsonLines(rows)) if (!(await tables.changes.push(piece))) return;
     };
     followUps.changes.push(changes());
     if (!isRunning(inspect)) return;
