@@ -68,13 +68,20 @@ async function feed(
   }
 }
 
+/** Raw files as they were read; all links in one member, `NAME\0TARGET\0` each, since a symlink of its own for each would be most of the archive. */
 function membersOf({ summary, files }: ProcessRecord): readonly Member[] {
-  return files.map(({ name, kind, bytes, left }) => ({
-    name: `${summary.pid}/${name}`,
-    ...(kind === 'link' ? { kind: 'symlink' as const, linkTarget: bytes } : { content: bytes }),
-    ...(left > 0 ? { truncated: `${left} bytes left` } : {}),
-  }));
+  const members: Member[] = [];
+  const links: Uint8Array[] = [];
+  for (const { name, kind, bytes, left } of files) {
+    if (kind === 'link') links.push(Buffer.from(`${name}\0`), bytes, NUL);
+    else if (left === 0) members.push({ name: `${summary.pid}/${name}`, content: bytes });
+    else members.push({ name: `${summary.pid}/${name}`, content: bytes, truncated: `${left} bytes left` });
+  }
+  if (links.length > 0) members.push({ name: `${summary.pid}/links`, content: Buffer.concat(links) });
+  return members;
 }
+
+const NUL = Buffer.alloc(1);
 
 async function* flat(lists: AsyncIterable<readonly Member[]>): AsyncGenerator<Member> {
   for await (const list of lists) yield* list;

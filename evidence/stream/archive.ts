@@ -1,11 +1,12 @@
 // Tar archives with PAX headers and an inner manifest: the one place that knows tar-stream.
 import { type Header, type Pack, pack as tarPack } from 'tar-stream';
 import { sha256 } from '../format/digest.ts';
-import { jsonLine, utf8OrUndefined } from '../format/json.ts';
+import { jsonLine } from '../format/json.ts';
+import { coalesce } from './coalesce.ts';
 import { type Sha256Stream, sha256Stream } from './hash.ts';
+import { exactName, INNER_MANIFEST, linkText, MemberNames } from './member-name.ts';
 
-/** Name of the last member of every archive: one JSON line a member, in order. */
-export const INNER_MANIFEST = 'MANIFEST.jsonl';
+export { INNER_MANIFEST };
 
 export type MemberKind = 'file' | 'directory' | 'symlink' | 'fifo' | 'character-device' | 'block-device';
 
@@ -39,35 +40,32 @@ export interface Member {
 export interface MemberRecord {
   readonly path: string;
   /** The host's exact name, base64, where it is not valid UTF-8 or could not be the tar's name as it is. */
-  readonly nameBase64?: string;
+  readonly nameBase64?: string | undefined;
   readonly kind: MemberKind;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly mtimeNs?: string;
-  readonly atimeNs?: string;
-  readonly ctimeNs?: string;
+  readonly mtimeNs?: string | undefined;
+  readonly atimeNs?: string | undefined;
+  readonly ctimeNs?: string | undefined;
   readonly size: number;
-  readonly sha256?: string;
-  readonly linkTarget?: string;
-  readonly linkTargetBase64?: string;
-  readonly truncated?: string;
+  readonly sha256?: string | undefined;
+  readonly linkTarget?: string | undefined;
+  readonly linkTargetBase64?: string | undefined;
+  readonly truncated?: string | undefined;
   /** Bytes of zero that stand in for content that was gone when it was read. */
-  readonly padded?: number;
+  readonly padded?: number | undefined;
 }
 
-const TAR_TYPES = {
-  file: 'file',
-  directory: 'directory',
-  symlink: 'symlink',
-  fifo: 'fifo',
-  'character-device': 'character-device',
-  'block-device': 'block-device',
-} as const;
+/** Headers and small members leave together. */
+const CHUNK_BYTES = 128 * 1024;
 
 type MemberHeader = Partial<Header> & Pick<Header, 'name'>;
 
-const encoder = new TextEncoder();
+const HEADER_BYTES = 512;
+const IN_FLIGHT_BYTES = 256 * 1024;
+const EMPTY = new Uint8Array(0);
+const EPOCH = new Date(0);
 
 /** The archive as a stream of bytes. Memory is bounded by the largest single chunk of a member. */
 export async function* tarArchive(members: AsyncIterable<Member> | Iterable<Member>): AsyncGenerator<Uint8Array> {
@@ -76,7 +74,7 @@ export async function* tarArchive(members: AsyncIterable<Member> | Iterable<Memb
     pack.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
-    for await (const chunk of pack as AsyncIterable<Uint8Array>) yield chunk;
+    yield* coalesce(pack as AsyncIterable<Uint8Array>, CHUNK_BYTES);
   } finally {
     pack.destroy();
   }
@@ -84,76 +82,77 @@ export async function* tarArchive(members: AsyncIterable<Member> | Iterable<Memb
 
 async function feed(pack: Pack, members: AsyncIterable<Member> | Iterable<Member>): Promise<void> {
   const manifest: Buffer[] = [];
-  const names = new Set<string>();
+  const names = new MemberNames();
+  let waiting = 0;
   for await (const member of members) {
-    const record = await append(pack, member, names);
+    if (pack.destroying) return;
+    const path = names.take(member.name);
+    let record: MemberRecord;
+    if (member.content === undefined || member.content instanceof Uint8Array) {
+      const bytes = member.content ?? EMPTY;
+      const packed = entry(pack, headerOf(member, path), bytes);
+      // small members are packed without waiting for each: the reader's pace is met every 256 KiB
+      waiting += bytes.length + HEADER_BYTES;
+      if (waiting >= IN_FLIGHT_BYTES) {
+        waiting = 0;
+        await packed;
+      }
+      record = recordOf(member, path, { sha256: sha256(bytes), padded: 0, truncated: undefined });
+    } else {
+      record = recordOf(member, path, await streamContent(pack, headerOf(member, path), member.content));
+    }
     manifest.push(jsonLine(record));
     member.recorded?.(record);
   }
   const bytes = Buffer.concat(manifest);
-  await entry(pack, { name: INNER_MANIFEST, mode: 0o600, size: bytes.length, mtime: new Date(0) }, bytes);
+  await entry(pack, { name: INNER_MANIFEST, mode: 0o600, size: bytes.length, mtime: EPOCH }, bytes);
   pack.finalize();
 }
 
-async function append(pack: Pack, member: Member, names: Set<string>): Promise<MemberRecord> {
-  const raw = typeof member.name === 'string' ? encoder.encode(member.name) : member.name;
-  const path = uniqueName(memberName(raw), names);
-  const kind = member.kind ?? 'file';
-  const link = member.linkTarget === undefined ? undefined : rawText(member.linkTarget);
-  const size = contentSize(member.content);
+function headerOf(member: Member, path: string): MemberHeader {
+  const { kind = 'file', mode = 0o444, uid = 0, gid = 0, mtime, device } = member;
   const header: MemberHeader = {
     name: kind === 'directory' ? `${path}/` : path,
-    type: TAR_TYPES[kind],
-    mode: (member.mode ?? 0o444) & 0o7777,
-    uid: member.uid ?? 0,
-    gid: member.gid ?? 0,
-    size,
-    mtime: new Date(member.mtime === undefined ? 0 : Number(member.mtime / 1_000_000n)),
-    pax: emptyAsNull(paxOf(member)),
-    ...(link === undefined ? {} : { linkname: link.text }),
-    ...(member.device === undefined ? {} : { devmajor: member.device.major, devminor: member.device.minor }),
+    type: kind,
+    mode: mode & 0o7777,
+    uid,
+    gid,
+    size: contentSize(member.content),
+    mtime: mtime === undefined ? EPOCH : new Date(Number(mtime / 1_000_000n)),
+    pax: paxOf(member),
   };
-  const written = await writeContent(pack, header, member.content, names.size);
+  if (member.linkTarget !== undefined) header.linkname = linkText(member.linkTarget).text;
+  if (device !== undefined) Object.assign(header, { devmajor: device.major, devminor: device.minor });
+  return header;
+}
+
+/** Fields that are undefined are left out when the line is written. */
+function recordOf(member: Member, path: string, { sha256: digest, padded, truncated }: Written): MemberRecord {
+  const { kind = 'file', mode = 0o444, uid = 0, gid = 0, name, linkTarget } = member;
+  const link = linkTarget === undefined ? undefined : linkText(linkTarget);
   return {
     path,
-    ...(path === utf8OrUndefined(raw) ? {} : { nameBase64: Buffer.from(raw).toString('base64') }),
+    nameBase64: path === name ? undefined : exactName(name, path),
     kind,
-    mode: header.mode ?? 0,
-    uid: header.uid ?? 0,
-    gid: header.gid ?? 0,
-    ...nanoseconds(member),
-    size,
-    ...(kind === 'file' ? { sha256: written.sha256 } : {}),
-    ...(link === undefined ? {} : { linkTarget: link.text }),
-    ...(link?.base64 === undefined ? {} : { linkTargetBase64: link.base64 }),
-    ...(member.truncated === undefined && written.truncated === undefined
-      ? {}
-      : { truncated: member.truncated ?? written.truncated }),
-    ...(written.padded > 0 ? { padded: written.padded } : {}),
-  } as MemberRecord;
+    mode: mode & 0o7777,
+    uid,
+    gid,
+    mtimeNs: member.mtime?.toString(),
+    atimeNs: member.atime?.toString(),
+    ctimeNs: member.ctime?.toString(),
+    size: contentSize(member.content),
+    sha256: kind === 'file' ? digest : undefined,
+    linkTarget: link?.text,
+    linkTargetBase64: link?.base64,
+    truncated: member.truncated ?? truncated,
+    padded: padded > 0 ? padded : undefined,
+  };
 }
 
 interface Written {
   readonly sha256: string;
   readonly padded: number;
   readonly truncated: string | undefined;
-}
-
-async function writeContent(
-  pack: Pack,
-  header: MemberHeader,
-  content: Member['content'],
-  sequence: number,
-): Promise<Written> {
-  if (content === undefined || content instanceof Uint8Array) {
-    const bytes = content ?? new Uint8Array(0);
-    const packed = entry(pack, header, bytes);
-    // small members are packed without waiting for each; the reader's pace is met at every 64th
-    if (bytes.length > 65_536 || sequence % 64 === 0) await packed;
-    else packed.catch(() => undefined); // the pack carries the failure to the reader
-    return { sha256: sha256(bytes), padded: 0, truncated: undefined };
-  }
-  return streamContent(pack, header, content);
 }
 
 async function streamContent(pack: Pack, header: MemberHeader, content: MemberStream): Promise<Written> {
@@ -207,57 +206,23 @@ async function copyContent(
   return { sha256: await digest.hex(), padded, truncated };
 }
 
-/** One small member, waiting until the reader has taken it. */
+/** One member whole; resolves when the reader has taken it. A failure reaches the reader through the pack. */
 function entry(pack: Pack, header: MemberHeader, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    pack.entry(header, body, (error?: Error | null) => (error ? reject(error) : resolve()));
+  return new Promise((resolve) => {
+    pack.entry(header, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), () => resolve());
   });
 }
 
-/** A name that every tar reader takes: relative, no empty or dot segments, no control bytes, valid UTF-8. */
-function memberName(raw: Uint8Array): string {
-  const text = utf8OrUndefined(raw) ?? escapeInvalid(raw);
-  const segments = text
-    .replace(/[\u0000-\u001f\u007f]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
-    .split('/')
-    .filter((segment) => segment !== '' && segment !== '.')
-    .map((segment) => (segment === '..' ? '%2e%2e' : segment));
-  return segments.length === 0 ? '%' : segments.join('/');
-}
-
-function escapeInvalid(raw: Uint8Array): string {
-  let text = '';
-  for (const byte of raw) text += byte < 0x80 ? String.fromCharCode(byte) : `%${byte.toString(16)}`;
-  return text;
-}
-
-/** Two host names may escape to one, and a host file may be called like the inner manifest. */
-function uniqueName(name: string, names: Set<string>): string {
-  let candidate = name === INNER_MANIFEST ? `${name}%` : name;
-  for (let number = 2; names.has(candidate); number++) candidate = `${name}%${number}`;
-  names.add(candidate);
-  return candidate;
-}
-
-function rawText(value: Uint8Array | string): { readonly text: string; readonly base64?: string } {
-  // tar-stream takes an empty target for one that is still to be written
-  if (value.length === 0) return { text: '%', base64: '' };
-  if (typeof value === 'string') return { text: value };
-  const text = utf8OrUndefined(value);
-  return text === undefined ? { text: escapeInvalid(value), base64: Buffer.from(value).toString('base64') } : { text };
-}
-
-function paxOf(member: Member): Record<string, string> {
+/** What ustar's header has no room for; null where there is nothing. */
+function paxOf({ mtime, atime, ctime, uid = 0, gid = 0 }: Member): Record<string, string> | null {
   const pax: Record<string, string> = {};
-  for (const name of ['mtime', 'atime', 'ctime'] as const) {
-    const time = member[name];
-    if (time !== undefined && (name !== 'mtime' || time % 1_000_000_000n !== 0n)) pax[name] = decimalSeconds(time);
-  }
-  // ustar's octal fields end at 2^21 - 1, which user namespaces exceed
-  if ((member.uid ?? 0) > 0o7777777) pax.uid = String(member.uid);
-  if ((member.gid ?? 0) > 0o7777777) pax.gid = String(member.gid);
-  return pax;
+  if (mtime !== undefined && mtime % 1_000_000_000n !== 0n) pax.mtime = decimalSeconds(mtime);
+  if (atime !== undefined) pax.atime = decimalSeconds(atime);
+  if (ctime !== undefined) pax.ctime = decimalSeconds(ctime);
+  // the octal fields end at 2^21 - 1, which user namespaces exceed
+  if (uid > 0o7777777) pax.uid = String(uid);
+  if (gid > 0o7777777) pax.gid = String(gid);
+  return Object.keys(pax).length === 0 ? null : pax;
 }
 
 function contentSize(content: Member['content']): number {
@@ -265,22 +230,9 @@ function contentSize(content: Member['content']): number {
   return content instanceof Uint8Array ? content.length : content.size;
 }
 
-function emptyAsNull(pax: Record<string, string>): Record<string, string> | null {
-  return Object.keys(pax).length === 0 ? null : pax;
-}
-
 function decimalSeconds(time: bigint): string {
   const negative = time < 0n;
   const absolute = negative ? -time : time;
   const fraction = (absolute % 1_000_000_000n).toString().padStart(9, '0');
   return `${negative ? '-' : ''}${absolute / 1_000_000_000n}.${fraction}`;
-}
-
-function nanoseconds(member: Member): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const name of ['mtime', 'atime', 'ctime'] as const) {
-    const time = member[name];
-    if (time !== undefined) fields[`${name}Ns`] = time.toString();
-  }
-  return fields;
 }

@@ -32,6 +32,8 @@ async function findHidden(
 ): Promise<void> {
   const { proc, sys } = context.host;
   const bounds = context.profile === 'quick' ? QUICK : THOROUGH;
+  // after the walk: the tables come first, and the search would take a core from them
+  await context.walk.index();
   const findings = await search({ proc, sys, ...bounds }, context.signal);
   const { hidden, ...compared } = findings;
   if (compared.probed < compared.pidMax) {
