@@ -102,7 +102,7 @@ export class LogCollector {
   }
 
   #keep(stream: LogStream, bytes: Buffer): void {
-    this.#pieces.push({ stream, bytes: Buffer.from(bytes) });
+    this.#pieces.push({ stream, bytes });
     this.#kept += bytes.length;
     while (this.#kept > this.#limit) this.#dropOldest();
     if (this.#first > 4096 && this.#first * 2 > this.#pieces.length) {

@@ -10,7 +10,7 @@ import type { Session } from './session.ts';
 const LOG_LINES = 20_000;
 const LOG_BYTES = 4 * 1_048_576;
 /** Logs in memory at once. */
-const AHEAD = 1;
+const AHEAD = 2;
 
 /** ID/stdout.log and ID/stderr.log, or ID/tty.log where a terminal had merged them; a log that is empty has none. */
 export async function* logMembers(session: Session, containers: readonly Inspected[]): AsyncGenerator<Member> {
