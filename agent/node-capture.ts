@@ -15,6 +15,8 @@ export interface NodeCaptureOptions extends Omit<CaptureOptions<NodeContext>, 'c
 export interface NodeCaptureResult {
   readonly results: readonly CollectorResult[];
   readonly footprint: readonly FootprintItem[];
+  /** A thread may be waiting for good for what the node would not answer: the process must end without it. */
+  readonly leftBehind: boolean;
 }
 
 export async function captureNode(options: NodeCaptureOptions): Promise<NodeCaptureResult> {
@@ -42,7 +44,8 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
         footprint: (item) => footprint.push(item),
       }),
     });
-    return { results, footprint };
+    const leftBehind = walk.leftBehind() || results.some(({ outcome }) => outcome === 'timeout');
+    return { results, footprint, leftBehind };
   } finally {
     ending.abort();
   }

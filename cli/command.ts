@@ -17,6 +17,8 @@ export interface Environment {
   readonly program: string;
   /** Aborts when the person presses Ctrl-C once. */
   readonly signal: AbortSignal;
+  /** Says that a thread waits for good, so that the program must end without it. */
+  readonly endHard: () => void;
 }
 
 export interface Command<Arguments> {

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // What a person types: reads the words, runs the command, turns errors into one line, a code and an exit status.
-import { setTimeout as sleep } from 'node:timers/promises';
 import yargs from 'yargs';
 import { describeError, ImpoundError } from '../evidence/errors.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
@@ -8,6 +7,8 @@ import { commands } from './commands/index.ts';
 import { escapeText } from './terminal/text.ts';
 
 const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
+
+let hard = false;
 
 async function main(): Promise<void> {
   let exit: ExitCode = 0;
@@ -63,6 +64,9 @@ async function run(command: Command<never>, argv: CommonArguments, program: stri
     stderr: process.stderr,
     program,
     signal: interrupted.signal,
+    endHard: () => {
+      hard = true;
+    },
   };
   try {
     return await command.run(argv as never, environment);
@@ -93,5 +97,12 @@ try {
 } catch (error) {
   fail(error);
 }
-// a pipe that is still being written holds the process; threads that idle must not
-await sleep(0);
+if (hard) await endWithout();
+
+/** Node would join its threads first. execve(2) ends them all, and what is executed has nothing to do but to exit. */
+async function endWithout(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => stream.write('', () => resolve()));
+  }
+  process.execve?.('/bin/sh', ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
+}

@@ -144,7 +144,7 @@ const MAX_FILES = 500;
 /** Undefined for what is no regular file. Throws ESRCH where the PID is another process's by now. */
 function openHeld(context: NodeContext, process: ProcessSummary, held: HeldFile): OpenFile | undefined {
   const folder = `${context.host.proc}/${process.pid}`;
-  const file = openMagicLink(`${folder}/${held.via}`);
+  const file = openMagicLink(folder, held.via);
   if (file === undefined) return undefined;
   if (parseStat(readKernelText(`${folder}/stat`))?.startTicks === process.startTicks) return file;
   closeSync(file.fd);

@@ -1,6 +1,7 @@
 // Opening files of a live, possibly hostile host: no symlink followed, nothing blocked on, no access time changed.
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs';
 import { errnoOf, Refusal } from './errno.ts';
+import { refuseBlocking } from './mount-of.ts';
 
 /** open(2): O_PATH, not among Node's constants; the same number on x86-64 and arm64. */
 const O_PATH = 0o10000000;
@@ -45,12 +46,14 @@ export function openBelow(root: string, path: string): OpenFile {
 }
 
 /**
- * Opens what a magic link of procfs (/proc/PID/exe, /proc/PID/fd/7) leads to. Only regular files are opened: `kind`
- * undefined says that it is something else.
+ * Opens what a magic link of a process leads to ("exe", "fd/7"), `folder` being its /proc/PID. Undefined for anything
+ * but a regular file. Throws a Refusal where the file's own file system could block whoever touches it.
  */
-export function openMagicLink(path: string): OpenFile | undefined {
+export function openMagicLink(folder: string, name: string): OpenFile | undefined {
+  const path = `${folder}/${name}`;
   const pinned = openSync(path, O_PATH);
   try {
+    refuseBlocking(pinned, readLink(path).toString('latin1'), [`${folder}/mountinfo`, '/proc/self/mountinfo']);
     return fstatSync(pinned).isFile() ? reopen(pinned, path) : undefined;
   } finally {
     closeSync(pinned);

@@ -50,6 +50,8 @@ export interface ProcessWalk {
   records(): AsyncGenerator<ProcessRecord>;
   /** What could not be had, complete when the walk has ended. Declared by the processes collector. */
   gaps(): readonly Gap[];
+  /** True where a thread waits for good for what a process would not show: the program then cannot end as usual. */
+  leftBehind(): boolean;
 }
 
 export interface WalkOptions {
@@ -69,7 +71,7 @@ const MAX_STALLS = 3;
 /** The walk starts with the first call of index() or records(); its thread ends with it or with the signal. */
 export function startWalk(host: Host, options: WalkOptions): ProcessWalk {
   const walk = new Walk(host, options);
-  return { index: () => walk.index(), records: () => walk.records(), gaps: () => walk.gaps };
+  return { index: () => walk.index(), records: () => walk.records(), gaps: () => walk.gaps, leftBehind: () => walk.leftBehind };
 }
 
 class Walk {
@@ -182,6 +184,10 @@ class Walk {
     } else {
       this.#credit();
     }
+  }
+
+  get leftBehind(): boolean {
+    return this.#skip.length > 0;
   }
 
   /** The thread cannot be woken out of a system call: it is left behind, and another goes on where it stood. */

@@ -136,7 +136,8 @@ async function capture(
     clock: systemClock,
     observe: quiet ? () => undefined : progress.observe,
   }).finally(quiet ? () => undefined : progress.end);
-  const { results, footprint } = await captured.catch((error: unknown) => rescue(error, plan.path, ending));
+  const { results, footprint, leftBehind } = await captured.catch((error: unknown) => rescue(error, plan.path, ending));
+  if (leftBehind) environment.endHard();
   const outcome = environment.signal.aborted ? 'aborted' : 'complete';
   const head = await ending(outcome, { gaps: results.flatMap((result) => result.gaps), footprint });
   return {

@@ -47,7 +47,7 @@ async function hashOne(
   if (first === undefined) return undefined;
   const name = `pid ${first.pid} exe`;
   try {
-    const file = openMagicLink(`${context.host.proc}/${first.pid}/exe`);
+    const file = openMagicLink(`${context.host.proc}/${first.pid}`, 'exe');
     if (file === undefined) return undefined;
     const digest = sha256Stream();
     for await (const chunk of streamFile(file, MAX_BYTES)) await digest.update(chunk);

@@ -33,8 +33,8 @@ while True:
     request = os.read(fuse, 1 << 20)
     _, opcode, unique, inode = struct.unpack_from('IIQQ', request)
     body = request[40:]
-    if opcode == 26:  # INIT
-        answer(unique, struct.pack('IIIIHHIIHHI7I', 7, 31, 65536, 0, 12, 10, 65536, 1, 16, 0, 0, *[0] * 7))
+    if opcode == 26:  # INIT, with FUSE_ASYNC_READ: who waits can be killed, as in a page fault on such a file
+        answer(unique, struct.pack('IIIIHHIIHHI7I', 7, 31, 65536, 1, 12, 10, 65536, 1, 16, 0, 0, *[0] * 7))
     elif opcode == 1:  # LOOKUP
         name = body.split(b'\0')[0].decode()
         if name in names[2:]:
@@ -44,8 +44,8 @@ while True:
             answer(unique, error=errno.ENOENT)
     elif opcode == 3:  # GETATTR
         answer(unique, struct.pack('QII', 0, 0, 0) + attributes(inode))
-    elif opcode in (14, 27):  # OPEN, OPENDIR; direct I/O, so that every read is asked for
-        answer(unique, struct.pack('QII', 0, 1 if opcode == 14 else 0, 0))
+    elif opcode in (14, 27):  # OPEN, OPENDIR
+        answer(unique, struct.pack('QII', 0, 0, 0))
     elif opcode == 15:  # READ
         offset, size = struct.unpack_from('8xQI', body)
         if names[inode] != stuck:

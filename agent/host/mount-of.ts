@@ -1,0 +1,36 @@
+// Which file system an open descriptor is on, asked of the kernel alone: a FUSE or network one may never answer.
+import { readFileSync } from 'node:fs';
+import { Refusal } from './errno.ts';
+import { kernelReader } from './read.ts';
+
+/** Whose server is a program or another machine: reading, and even asking for a file's size, can block for good. */
+const BLOCKING = /^(?:fuse|fuseblk|fuse\..*|nfs4?|cifs|smb3|9p|ceph|afs|ncpfs|autofs|virtiofs|lustre|gfs2|ocfs2)$/;
+const MAX_MOUNTINFO = 8 * 1024 * 1024;
+/** Internal mounts of the kernel stand in no mountinfo. */
+const INTERNAL = /^\/(?:memfd:|SYSV|dev\/zero|anon_hugepage)/;
+
+/**
+ * Throws a Refusal where the file that `fd` (O_PATH) stands for could block whoever touches it. `mountinfos` are looked
+ * at in order: the process's own, then ours. `target` is the text of the link it was opened through.
+ */
+export function refuseBlocking(fd: number, target: string, mountinfos: readonly string[]): void {
+  const id = /^mnt_id:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
+  for (const mountinfo of mountinfos) {
+    const type = id === undefined ? undefined : mountType(mountinfo, id);
+    if (type === undefined) continue;
+    if (!BLOCKING.test(type)) return;
+    throw new Refusal('skipped', `it is on a file system of type ${type.slice(0, 40)}, which may never answer`);
+  }
+  if (INTERNAL.test(target)) return;
+  throw new Refusal('skipped', 'its file system is mounted nowhere that can be seen, and may be one that never answers');
+}
+
+function mountType(mountinfo: string, id: string): string | undefined {
+  let text: string;
+  try {
+    text = kernelReader().read(mountinfo, MAX_MOUNTINFO).bytes.toString('latin1');
+  } catch {
+    return undefined; // the process has ended; the next one may tell
+  }
+  return new RegExp(`^${id} .*? - (\\S+) `, 'm').exec(text)?.[1];
+}
