@@ -1,8 +1,8 @@
 // One capture of this node: the registry's collectors on the engine, with one walk over /proc between them.
-import { type CaptureOptions, type CollectorResult, runCapture, type Selected } from '../capture/index.ts';
+import { type CaptureOptions, type CollectorResult, GapLog, runCapture, type Selected } from '../capture/index.ts';
 import type { FootprintItem, NodeContext, Suspect } from './context.ts';
 import type { Host } from './host/host.ts';
-import { startWalk } from './host/walk.ts';
+import { type ProcessWalk, startWalk } from './host/walk.ts';
 
 export interface NodeCaptureOptions extends Omit<CaptureOptions<NodeContext>, 'collectors' | 'skipped' | 'context'> {
   readonly host: Host;
@@ -22,7 +22,11 @@ export interface NodeCaptureResult {
 export async function captureNode(options: NodeCaptureOptions): Promise<NodeCaptureResult> {
   const footprint: FootprintItem[] = [
     { kind: 'process', name: `pid ${process.pid}`, detail: `${process.execPath} ${process.argv.slice(1).join(' ')}` },
-    { kind: 'note', name: 'atime', detail: 'files are opened with O_NOATIME; listing a folder may still change its atime' },
+    {
+      kind: 'note',
+      name: 'atime',
+      detail: 'files are opened with O_NOATIME; listing a folder may still change its atime',
+    },
   ];
   const ending = new AbortController();
   const walk = startWalk(options.host, {
@@ -44,9 +48,20 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
         footprint: (item) => footprint.push(item),
       }),
     });
+    const declared = await declareWalkGaps(options, walk);
     const leftBehind = walk.leftBehind() || results.some(({ outcome }) => outcome === 'timeout');
-    return { results, footprint, leftBehind };
+    return { results: [...results, ...declared], footprint, leftBehind };
   } finally {
     ending.abort();
   }
+}
+
+/** What the walk over /proc could not have concerns every collector that used it: it is declared as its own. */
+async function declareWalkGaps(options: NodeCaptureOptions, walk: ProcessWalk): Promise<readonly CollectorResult[]> {
+  const gaps = new GapLog('walk', options.session);
+  for (const gap of walk.gaps()) gaps.add(gap);
+  if (gaps.count === 0) return [];
+  const end = { collector: 'walk', session: options.session, outcome: 'partial' as const, seconds: 0 };
+  await options.custodian.ended({ ...end, gaps: gaps.forChain() });
+  return [{ ...end, artefacts: 0, bytes: 0, gaps: gaps.groups() }];
 }

@@ -9,7 +9,15 @@ import { processes } from './collectors/processes.ts';
 import { sockets } from './collectors/sockets.ts';
 import type { NodeContext } from './context.ts';
 
-export const nodeCollectors: readonly Collector<NodeContext>[] = [clock, processes, sockets, docker, binaries, kernel, host];
+export const nodeCollectors: readonly Collector<NodeContext>[] = [
+  clock,
+  processes,
+  sockets,
+  docker,
+  binaries,
+  kernel,
+  host,
+];
 
 const VOLATILE_CORE = nodeCollectors.map((collector) => collector.name);
 

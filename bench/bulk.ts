@@ -60,7 +60,12 @@ async function stream(folder: string, tree: string, rounds: number): Promise<Mea
 async function storeTree(folder: string, tree: string): Promise<void> {
   const { store, chain, path } = await makeCustody(folder);
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
-  const writer = await custodian.open({ path: 'data/60-file/tree.tar.zst', collector: 'bench', session: 1, source: tree });
+  const writer = await custodian.open({
+    path: 'data/60-file/tree.tar.zst',
+    collector: 'bench',
+    session: 1,
+    source: tree,
+  });
   for await (const chunk of zstdCompress(tarArchive(members(tree)))) await writer.write(chunk);
   await writer.close({});
   await custodian.flush();
@@ -79,7 +84,12 @@ async function verify(folder: string, rounds: number): Promise<Measured> {
   const { store, custody, chain, path } = await makeCustody(folder);
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   for (let number = 0; number < 8; number++) {
-    const writer = await custodian.open({ path: `data/80-disk/sda/00000${number}.img`, collector: 'bench', session: 1, source: '' });
+    const writer = await custodian.open({
+      path: `data/80-disk/sda/00000${number}.img`,
+      collector: 'bench',
+      session: 1,
+      source: '',
+    });
     for (let written = 0; written < 8; written++) await writer.write(randomBytes(16 * 1024 * 1024));
     await writer.close({});
   }

@@ -2,7 +2,14 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { signerOf } from '../evidence/custody/key.ts';
-import { beginBundle, bundleId, type ChainWriter, type Custody, DirectoryStore, systemClock } from '../evidence/index.ts';
+import {
+  beginBundle,
+  bundleId,
+  type ChainWriter,
+  type Custody,
+  DirectoryStore,
+  systemClock,
+} from '../evidence/index.ts';
 
 export interface OpenCustody {
   readonly store: DirectoryStore;
@@ -17,7 +24,21 @@ export async function makeCustody(folder: string): Promise<OpenCustody> {
   const store = new DirectoryStore({ root: path, partial: join(folder, '.partial', bundle) });
   await store.prepare();
   const signer = signerOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-  const custody: Custody = { store, signer, actor: { kind: 'person', name: 'bench' }, clock: systemClock, software: 'Impound bench' };
-  const request = { bundle, requestedBy: 'bench', requestedAt: '', reason: null, case: null, node: 'here', profile: 'quick' };
+  const custody: Custody = {
+    store,
+    signer,
+    actor: { kind: 'person', name: 'bench' },
+    clock: systemClock,
+    software: 'Impound bench',
+  };
+  const request = {
+    bundle,
+    requestedBy: 'bench',
+    requestedAt: '',
+    reason: null,
+    case: null,
+    node: 'here',
+    profile: 'quick',
+  };
   return { store, custody, path, chain: await beginBundle(custody, request) };
 }

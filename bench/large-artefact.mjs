@@ -32,10 +32,21 @@ const bundle = bundleId(new Date());
 const store = new DirectoryStore({ root: join(folder, bundle), partial: join(folder, '.partial', bundle) });
 await store.prepare();
 const signer = signerOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-const custody = { store, signer, actor: { kind: 'person', name: 'bench' }, clock: systemClock, software: 'Impound bench' };
+const custody = {
+  store,
+  signer,
+  actor: { kind: 'person', name: 'bench' },
+  clock: systemClock,
+  software: 'Impound bench',
+};
 const chain = await beginBundle(custody, { bundle, requestedBy: 'bench', node: 'here', profile: 'quick' });
 const custodian = new LocalCustodian({ store, chain, clock: systemClock });
-const writer = await custodian.open({ path: 'data/60-file/large.tar.zst', collector: 'bench', session: 1, source: 'memory' });
+const writer = await custodian.open({
+  path: 'data/60-file/large.tar.zst',
+  collector: 'bench',
+  session: 1,
+  source: 'memory',
+});
 const compressed = zstdCompress(tarArchive([{ name: 'large', content: { size, bytes: bytes() } }]));
 for await (const chunk of compressed) await writer.write(chunk);
 await writer.close({ contentSize: compressed.contentSize });

@@ -45,7 +45,11 @@ export interface Ran {
 }
 
 /** Runs a program to its end; throws where it fails. */
-export async function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Ran> {
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Ran> {
   const begun = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   const out: Buffer[] = [];
@@ -61,6 +65,7 @@ export async function runProgram(program: string, args: readonly string[], env: 
     child.on('error', reject);
     child.on('close', resolve);
   }).finally(() => clearInterval(timer));
-  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${Buffer.concat(err).toString().slice(-2000)}`);
+  if (code !== 0)
+    throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${Buffer.concat(err).toString().slice(-2000)}`);
   return { seconds: (performance.now() - begun) / 1000, peakBytes, stdout: Buffer.concat(out).toString() };
 }

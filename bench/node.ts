@@ -1,25 +1,39 @@
 // Speed of a capture on a busy node: some 500 processes and 20 containers of a real engine.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { captureNode, hostAt, nodeCollectors } from '../agent/index.ts';
-import { DirectoryStore, INNER_MANIFEST, LocalCustodian, readChain, records, systemClock } from '../evidence/index.ts';
+import {
+  type DirectoryStore,
+  INNER_MANIFEST,
+  LocalCustodian,
+  readChain,
+  records,
+  systemClock,
+} from '../evidence/index.ts';
 import { readTar } from '../evidence/stream/tar-reader.ts';
 import { zstdDecompress } from '../evidence/stream/zstd.ts';
+import { BUSYBOX, type Dockerd, startDockerd } from '../test/testbed/dockerd.ts';
 import { makeCustody } from './custody.ts';
 import { type Measured, runProgram, sideBySide } from './measure.ts';
-import { BUSYBOX, type Dockerd, startDockerd } from '../test/testbed/dockerd.ts';
 
 const PROCESSES = 480;
 const CONTAINERS = 20;
-const TABLES = ['data/10-process/processes.jsonl', 'data/10-process/proc.tar.zst', 'data/20-network/sockets.jsonl', 'data/20-network/netns.tar.zst'];
+const TABLES = [
+  'data/10-process/processes.jsonl',
+  'data/10-process/proc.tar.zst',
+  'data/20-network/sockets.jsonl',
+  'data/20-network/netns.tar.zst',
+];
 const main = join(import.meta.dirname, '../dist/cli/main.js');
 
 export async function measureNode(rounds: number): Promise<readonly Measured[]> {
   const folder = await mkdtemp(join(tmpdir(), 'impound-bench-'));
-  const children: ChildProcess[] = Array.from({ length: PROCESSES }, () => spawn('sleep', ['1000000'], { stdio: 'ignore' }));
+  const children: ChildProcess[] = Array.from({ length: PROCESSES }, () =>
+    spawn('sleep', ['1000000'], { stdio: 'ignore' }),
+  );
   let dockerd: Dockerd | undefined;
   try {
     dockerd = await startDockerd();
@@ -70,7 +84,9 @@ async function captureTables(folder: string): Promise<{ readonly store: Director
     observe() {},
   });
   await custodian.flush();
-  const stored = records((await readChain(store)).map(({ statement }) => statement)).filter(({ path }) => TABLES.includes(path));
+  const stored = records((await readChain(store)).map(({ statement }) => statement)).filter(({ path }) =>
+    TABLES.includes(path),
+  );
   const ended = Math.max(...stored.map((record) => Date.parse(record.ended)));
   return { store, seconds: (ended - begun) / 1000 };
 }
@@ -78,7 +94,10 @@ async function captureTables(folder: string): Promise<{ readonly store: Director
 /** The files below /proc whose content is in the two archives. */
 async function readFilesOf(store: DirectoryStore): Promise<readonly string[]> {
   const files: string[] = [];
-  for await (const { path, type } of readTar(zstdDecompress(store.read('data/10-process/proc.tar.zst'), 1e10, 'proc'), 'proc')) {
+  for await (const { path, type } of readTar(
+    zstdDecompress(store.read('data/10-process/proc.tar.zst'), 1e10, 'proc'),
+    'proc',
+  )) {
     if (type === '0' && path !== INNER_MANIFEST) files.push(`/proc/${path}`);
   }
   return files;
@@ -106,7 +125,17 @@ function bareLoop(files: readonly string[]): number {
 
 /** The whole program as a responder runs it. */
 async function quick(folder: string, rounds: number, socket: string): Promise<readonly Measured[]> {
-  const words = ['capture', '--local', '--quiet', '--profile', 'quick', '--docker', socket, '--store', join(folder, 'quick')];
+  const words = [
+    'capture',
+    '--local',
+    '--quiet',
+    '--profile',
+    'quick',
+    '--docker',
+    socket,
+    '--store',
+    join(folder, 'quick'),
+  ];
   const env = { ...process.env, XDG_CONFIG_HOME: folder };
   const runs = [];
   for (let round = -1; round < rounds; round++) {
@@ -124,6 +153,13 @@ async function quick(folder: string, rounds: number, socket: string): Promise<re
       wanted: 'under 3 s',
       met: time < 3,
     },
-    { what: 'its peak memory', figure: `${peak.toFixed(0)} MB`, floor: '', ratio: '', wanted: 'under 200 MB', met: peak < 200 },
+    {
+      what: 'its peak memory',
+      figure: `${peak.toFixed(0)} MB`,
+      floor: '',
+      ratio: '',
+      wanted: 'under 200 MB',
+      met: peak < 200,
+    },
   ];
 }

@@ -9,15 +9,38 @@ import { measureNode } from './node.ts';
 const rounds = Number(process.env.ROUNDS ?? 5);
 const gibibytes = Number(process.env.GIB ?? 4);
 
-const results: Measured[] = [await startUp(), ...(await measureNode(rounds)), ...(await measureBulk(rounds)), await measureMemory(gibibytes)];
-const columns = ['WHAT', 'MEASURED', 'FLOOR', 'RATIO', 'WANTED', ''].map((title, index) => ({ title, flexible: index === 0 }));
-const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [what, figure, floor, ratio, wanted, met ? 'met' : 'NOT MET']);
+const results: Measured[] = [
+  await startUp(),
+  ...(await measureNode(rounds)),
+  ...(await measureBulk(rounds)),
+  await measureMemory(gibibytes),
+];
+const columns = ['WHAT', 'MEASURED', 'FLOOR', 'RATIO', 'WANTED', ''].map((title, index) => ({
+  title,
+  flexible: index === 0,
+}));
+const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [
+  what,
+  figure,
+  floor,
+  ratio,
+  wanted,
+  met ? 'met' : 'NOT MET',
+]);
 process.stdout.write(`${table(columns, rows, process.stdout.columns ?? 200)}\n`);
 
 async function startUp(): Promise<Measured> {
   const main = join(import.meta.dirname, '../dist/cli/main.js');
   const times: number[] = [];
-  for (let round = 0; round < 2 * rounds + 1; round++) times.push((await runProgram(process.execPath, [main, '--help'])).seconds * 1000);
+  for (let round = 0; round < 2 * rounds + 1; round++)
+    times.push((await runProgram(process.execPath, [main, '--help'])).seconds * 1000);
   const time = median(times);
-  return { what: 'impound --help, built', figure: `${time.toFixed(0)} ms`, floor: '', ratio: '', wanted: 'under 150 ms', met: time < 150 };
+  return {
+    what: 'impound --help, built',
+    figure: `${time.toFixed(0)} ms`,
+    floor: '',
+    ratio: '',
+    wanted: 'under 150 ms',
+    met: time < 150,
+  };
 }

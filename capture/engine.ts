@@ -1,6 +1,13 @@
 // Runs collectors in order of volatility, a bounded number at once, each with its deadline, and loses none of the rest
 // when one fails.
-import { Channel, type Clock, type CollectorOutcome, type Custodian, type GapGroup, type Logger } from '../evidence/index.ts';
+import {
+  Channel,
+  type Clock,
+  type CollectorOutcome,
+  type Custodian,
+  type GapGroup,
+  type Logger,
+} from '../evidence/index.ts';
 import { type CollectContext, type Collector, gap, type Phase } from './collector.ts';
 import { GapLog } from './gaps.ts';
 import { runCollector } from './run-collector.ts';
@@ -65,6 +72,7 @@ export async function runCapture<Context extends CollectContext>(
     phases.push(names);
     return run(collector, names);
   });
+  const settled = Promise.allSettled(throughout); // at once: one may fail long before it is waited for
   const failures: unknown[] = [];
   try {
     for (const phase of ['volatile', 'bulk'] as const) {
@@ -80,9 +88,7 @@ export async function runCapture<Context extends CollectContext>(
     await names.push('end');
     names.end();
   }
-  for (const { status, reason } of (await Promise.allSettled(throughout)) as { status: string; reason?: unknown }[]) {
-    if (status === 'rejected') failures.push(reason);
-  }
+  for (const ending of await settled) if (ending.status === 'rejected') failures.push(ending.reason);
   if (failures.length > 0) throw failures[0];
   return results;
 }

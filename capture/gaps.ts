@@ -4,6 +4,8 @@ import type { Gap, GapGroup } from '../evidence/index.ts';
 /** Names kept of each group for gaps.jsonl; the chain takes the first of them. */
 const NAMES_KEPT = 1000;
 const NAMES_ON_CHAIN = 20;
+/** 200 groups of 20 such names stay far below the largest entry. */
+const MAX_NAME_ON_CHAIN = 120;
 /** Distinct causes; a collector that words each gap differently is folded into "other". */
 const MAX_GROUPS = 200;
 const MAX_TEXT = 300;
@@ -21,7 +23,11 @@ export class GapLog {
   add(gap: Gap): void {
     const detail = this.#groups.size < MAX_GROUPS ? gap.detail?.slice(0, MAX_TEXT) : 'other';
     const key = `${gap.reason}\n${detail ?? ''}`;
-    const group = this.#groups.get(key) ?? { gap: { ...gap, ...(detail === undefined ? {} : { detail }) }, count: 0, names: [] };
+    const group = this.#groups.get(key) ?? {
+      gap: { ...gap, ...(detail === undefined ? {} : { detail }) },
+      count: 0,
+      names: [],
+    };
     group.count++;
     if (group.names.length < NAMES_KEPT) group.names.push(gap.name.slice(0, MAX_TEXT));
     this.#groups.set(key, group);
@@ -45,6 +51,7 @@ export class GapLog {
 
   /** The groups as an entry carries them. */
   forChain(): readonly GapGroup[] {
-    return this.groups().map((group) => ({ ...group, names: group.names.slice(0, NAMES_ON_CHAIN) }));
+    const short = (name: string): string => name.slice(0, MAX_NAME_ON_CHAIN);
+    return this.groups().map((group) => ({ ...group, names: group.names.slice(0, NAMES_ON_CHAIN).map(short) }));
   }
 }

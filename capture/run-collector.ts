@@ -1,6 +1,7 @@
 // Runs one collector: pulls its artefacts and gaps, stores what it yields, and ends it at its deadline.
-import { type ArtefactWriter, describeError, zstdCompress } from '../evidence/index.ts';
+
 import type { CollectorOutcome } from '../evidence/index.ts';
+import { type ArtefactWriter, describeError, zstdCompress } from '../evidence/index.ts';
 import { type Artefact, type CollectContext, type Collector, gap } from './collector.ts';
 import type { CaptureOptions, CollectorResult } from './engine.ts';
 import { GapLog } from './gaps.ts';
@@ -36,7 +37,8 @@ export async function runCollector<Context extends CollectContext>(
   const seconds = collector.limits.seconds;
   const timer = collector.phase === 'throughout' ? undefined : setTimeout(() => deadline.abort(), seconds * 1000);
   // what runs throughout is ended by its phases, so that it sees the end of a capture that was stopped
-  const signal = collector.phase === 'throughout' ? deadline.signal : AbortSignal.any([options.signal, deadline.signal]);
+  const signal =
+    collector.phase === 'throughout' ? deadline.signal : AbortSignal.any([options.signal, deadline.signal]);
   const run: Run<Context> = {
     options,
     collector,
@@ -54,22 +56,31 @@ export async function runCollector<Context extends CollectContext>(
     limits: collector.limits,
     log,
     phases,
+    gap: (found) => run.gaps.add(found),
     clock: (sample) => options.custodian.clock(sample),
   };
   let outcome: CollectorOutcome = 'complete';
   try {
     await pull(run, collector.collect(options.context(base, collector)));
   } catch (error) {
-    if (error instanceof CustodyFailure) throw error.cause;
+    if (error instanceof CustodyFailure) {
+      // the entry that carries them may still fit when the store takes nothing else
+      await options.custodian.ended({ ...endOf(run, begun, 'failed'), gaps: run.gaps.forChain() });
+      throw error.cause;
+    }
     outcome = failureOutcome(run, error);
   } finally {
     clearTimeout(timer);
   }
   if (outcome === 'complete' && run.gaps.count > 0) outcome = run.artefacts > 0 ? 'partial' : 'failed';
-  const elapsed = Math.round(performance.now() - begun) / 1000;
-  const end = { collector: collector.name, session: options.session, outcome, seconds: elapsed };
+  const end = endOf(run, begun, outcome);
   await options.custodian.ended({ ...end, gaps: run.gaps.forChain() });
   return { ...end, artefacts: run.artefacts, bytes: run.bytes, gaps: run.gaps.groups() };
+}
+
+function endOf<C extends CollectContext>(run: Run<C>, begun: number, outcome: CollectorOutcome) {
+  const seconds = Math.round(performance.now() - begun) / 1000;
+  return { collector: run.collector.name, session: run.options.session, outcome, seconds };
 }
 
 function failureOutcome<C extends CollectContext>(run: Run<C>, error: unknown): CollectorOutcome {
@@ -87,7 +98,10 @@ function failureOutcome<C extends CollectContext>(run: Run<C>, error: unknown): 
   return 'timeout';
 }
 
-async function pull<C extends CollectContext>(run: Run<C>, generator: ReturnType<Collector<C>['collect']>): Promise<void> {
+async function pull<C extends CollectContext>(
+  run: Run<C>,
+  generator: ReturnType<Collector<C>['collect']>,
+): Promise<void> {
   const storing = new Set<Promise<void>>();
   const failures: unknown[] = [];
   try {
@@ -101,6 +115,7 @@ async function pull<C extends CollectContext>(run: Run<C>, generator: ReturnType
       const stored: Promise<void> = store(run, value)
         .catch((error: unknown) => {
           failures.push(error);
+          run.stop.now(error);
         })
         .finally(() => storing.delete(stored));
       storing.add(stored);
@@ -113,7 +128,7 @@ async function pull<C extends CollectContext>(run: Run<C>, generator: ReturnType
   // a generator that hangs cannot be waited for: its own `finally` runs when what it waits for answers
   const farewell = generator.return(undefined).catch((error: unknown) => failures.push(error));
   await Promise.all(storing);
-  await Promise.race([farewell, sleepUnref(FAREWELL_MILLISECONDS)]);
+  await atMost(farewell, FAREWELL_MILLISECONDS);
   const custody = failures.find((error) => error instanceof CustodyFailure);
   if (failures.length > 0) throw custody ?? failures[0];
 }
@@ -128,7 +143,7 @@ async function store<C extends CollectContext>(run: Run<C>, artefact: Artefact):
     source: artefact.source,
   };
   const writer = await custody(options.custodian.open(spec));
-  const content = new BoundedContent(run, artefact.content);
+  const content = new BoundedContent(run, artefact);
   const compressed = artefact.path.endsWith('.zst');
   let failure: unknown;
   try {
@@ -182,12 +197,14 @@ function truncation<C extends CollectContext>(
 class BoundedContent<C extends CollectContext> implements AsyncIterable<Uint8Array> {
   readonly #run: Run<C>;
   readonly #source: AsyncIterable<Uint8Array>;
+  readonly #isTable: boolean;
   size = 0;
   limited = false;
 
-  constructor(run: Run<C>, source: AsyncIterable<Uint8Array>) {
+  constructor(run: Run<C>, artefact: Artefact) {
     this.#run = run;
-    this.#source = source;
+    this.#source = artefact.content;
+    this.#isTable = artefact.path.endsWith('.jsonl');
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
@@ -197,9 +214,10 @@ class BoundedContent<C extends CollectContext> implements AsyncIterable<Uint8Arr
       for (;;) {
         const { value, done } = await stop.race(iterator.next());
         if (done === true) return;
-        const room = collector.limits.bytes - this.#run.contentBytes;
+        // tables describe the rest: they have the limit to themselves, so that bulk does not leave them empty
+        const room = collector.limits.bytes - (this.#isTable ? this.size : this.#run.contentBytes);
         const chunk = value.length > room ? value.subarray(0, room) : value;
-        this.#run.contentBytes += chunk.length;
+        if (!this.#isTable) this.#run.contentBytes += chunk.length;
         this.size += chunk.length;
         if (chunk.length > 0) yield chunk;
         if (chunk.length < value.length) {
@@ -224,27 +242,35 @@ async function custody<T>(answer: Promise<T>): Promise<T> {
 
 /** Waits for a promise or the stop, whichever is first. Promise.race would leave a reaction behind for every chunk. */
 class StopRace {
-  readonly #signal: AbortSignal;
-  readonly #waiting = new Set<(reason: Stopped) => void>();
+  readonly #waiting = new Set<(reason: unknown) => void>();
+  #reason: unknown;
 
   constructor(signal: AbortSignal) {
-    this.#signal = signal;
-    signal.addEventListener('abort', () => {
-      for (const reject of this.#waiting) reject(new Stopped('stopped'));
-    });
+    if (signal.aborted) this.now(new Stopped('stopped'));
+    else signal.addEventListener('abort', () => this.now(new Stopped('stopped')), { once: true });
+  }
+
+  /** Ends every wait with this reason, now and later. */
+  now(reason: unknown): void {
+    this.#reason ??= reason;
+    for (const reject of this.#waiting) reject(this.#reason);
   }
 
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#signal.aborted) reject(new Stopped('stopped'));
+      if (this.#reason !== undefined) reject(this.#reason);
       this.#waiting.add(reject);
       promise.then(resolve, reject).finally(() => this.#waiting.delete(reject));
     });
   }
 }
 
-function sleepUnref(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds).unref();
+/** Waits for `promise`, and no longer than this. The timer holds the process: it may be all there is to wait for. */
+async function atMost(promise: Promise<unknown>, milliseconds: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
   });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }

@@ -14,7 +14,10 @@ export async function openBundle(argument: string): Promise<OpenBundle> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined || !found.isDirectory()) {
     const why = found === undefined ? 'there is nothing there' : 'it is not a directory';
-    throw new ImpoundError('not-a-bundle', `${argument} is not a bundle: ${why}`, { operation: 'open bundle', thing: argument });
+    throw new ImpoundError('not-a-bundle', `${argument} is not a bundle: ${why}`, {
+      operation: 'open bundle',
+      thing: argument,
+    });
   }
   return { path, store: new DirectoryStore({ root: path, partial: await partialFolder(path) }) };
 }

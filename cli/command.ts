@@ -28,6 +28,8 @@ export interface Command<Arguments> {
   readonly positionals: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, Options>>;
   readonly examples: readonly (readonly [string, string])[];
+  /** On Ctrl-C it stops, seals what it has and says so, instead of ending at once. */
+  readonly sealsWhenStopped?: true;
   /** Loads what the command needs only when it runs, so that `--help` stays quick. */
   readonly run: (argv: Arguments, environment: Environment) => Promise<ExitCode>;
 }

@@ -15,8 +15,15 @@ async function main(): Promise<void> {
   const program = process.env.IMPOUND_PROGRAM ?? 'impound';
   const parser = yargs(process.argv.slice(2))
     .scriptName('impound')
-    .usage('$0 <verb>\n\nForensic capture: seizes the evidence on a suspect Linux machine, hashed, signed, with its chain of custody.')
-    .option('json', { type: 'boolean', default: false, describe: 'Machine-readable result on standard output', global: true })
+    .usage(
+      '$0 <verb>\n\nForensic capture: seizes the evidence on a suspect Linux machine, hashed, signed, with its chain of custody.',
+    )
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Machine-readable result on standard output',
+      global: true,
+    })
     .option('quiet', { type: 'boolean', default: false, describe: 'No progress', global: true })
     .option('log-level', { choices: ['error', 'warn', 'info', 'debug'] as const, default: 'warn', global: true })
     .strict()
@@ -34,7 +41,8 @@ async function main(): Promise<void> {
       command.usage,
       command.description,
       (own) => {
-        for (const [name, describe] of Object.entries(command.positionals)) own.positional(name, { type: 'string', describe });
+        for (const [name, describe] of Object.entries(command.positionals))
+          own.positional(name, { type: 'string', describe });
         return own.options(command.options).example(command.examples.map(([words, what]) => [words, what]));
       },
       async (argv) => {
@@ -54,8 +62,9 @@ async function run(command: Command<never>, argv: CommonArguments, program: stri
     process.stderr.write('\nstopping; what was stored is kept and sealed (once more to leave at once)\n');
     interrupted.abort();
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  // a capture seals what it has, also when the terminal it was started from goes; anything else just ends
+  const signals = command.sealsWhenStopped ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const) : [];
+  for (const signal of signals) process.on(signal, interrupt);
   const environment: Environment = {
     json: argv.json,
     quiet: argv.quiet,
@@ -71,8 +80,7 @@ async function run(command: Command<never>, argv: CommonArguments, program: stri
   try {
     return await command.run(argv as never, environment);
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    for (const signal of signals) process.off(signal, interrupt);
   }
 }
 
@@ -82,15 +90,18 @@ function fail(error: unknown): void {
     process.stdout.write(`${JSON.stringify({ error: { code, message: describeError(error) } })}\n`);
   }
   process.stderr.write(`impound: ${escapeText(describeError(error))} [${code}]\n`);
-  if (code === 'internal' && error instanceof Error) process.stderr.write(`${escapeText(error.stack ?? '').replaceAll('\\x0a', '\n')}\n`);
+  if (code === 'internal' && error instanceof Error)
+    process.stderr.write(`${escapeText(error.stack ?? '').replaceAll('\\x0a', '\n')}\n`);
   process.exitCode = USAGE_CODES.has(code) ? 64 : 2;
 }
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `impound cat … | head`: the reader has had enough
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+// whoever reads our output may have had enough (`impound cat … | head`), or the terminal may be gone: the work goes on,
+// and its exit status says how it ended
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  });
+}
 
 try {
   await main();

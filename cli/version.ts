@@ -5,7 +5,10 @@ import { readFile } from 'node:fs/promises';
 export async function software(): Promise<string> {
   for (const candidate of ['../package.json', '../../package.json']) {
     try {
-      const { name, version } = JSON.parse(await readFile(new URL(candidate, import.meta.url), 'utf8')) as Record<string, string>;
+      const { name, version } = JSON.parse(await readFile(new URL(candidate, import.meta.url), 'utf8')) as Record<
+        string,
+        string
+      >;
       if (name === 'impound') return `Impound ${version}`;
     } catch {
       // not at this level

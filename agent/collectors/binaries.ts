@@ -6,8 +6,8 @@ import type { NodeContext } from '../context.ts';
 import { gapOf } from '../host/errno.ts';
 import { type OpenFile, openMagicLink } from '../host/open.ts';
 import { readKernelText, streamFile } from '../host/read.ts';
-import type { HeldFile, ProcessSummary } from '../host/walk.ts';
 import { parseStat } from '../host/walk/stat.ts';
+import type { HeldFile, ProcessSummary } from '../host/walk.ts';
 import { upperDirectory } from './binaries/upper.ts';
 
 /** Of a program or library; of any other open file that was deleted. */
@@ -22,7 +22,11 @@ export const binaries: Collector<NodeContext> = Object.freeze({
   artefacts: ['10-process/binaries.tar.zst', '10-process/binaries.jsonl'],
   needs: [
     { kind: 'capability', name: 'CAP_SYS_PTRACE', without: 'executables and open files of others' },
-    { kind: 'capability', name: 'CAP_SYS_ADMIN', without: 'mapped libraries (map_files; CAP_CHECKPOINT_RESTORE will do)' },
+    {
+      kind: 'capability',
+      name: 'CAP_SYS_ADMIN',
+      without: 'mapped libraries (map_files; CAP_CHECKPOINT_RESTORE will do)',
+    },
   ],
   limits: { bytes: 8 * 1024 ** 3, seconds: 120 },
   collect,
@@ -38,22 +42,16 @@ interface Found {
 }
 
 async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
-  const gaps: GapReport[] = [];
   const rows = new Channel<Record<string, unknown>>(16);
   const source = '/proc/PID/{exe,map_files,fd}';
-  yield { kind: 'artefact', path: '10-process/binaries.tar.zst', source, content: archive(context, rows, gaps) };
+  yield { kind: 'artefact', path: '10-process/binaries.tar.zst', source, content: archive(context, rows) };
   yield { kind: 'artefact', path: '10-process/binaries.jsonl', source, content: jsonLines(rows) };
   await rows.drained;
-  yield* gaps;
 }
 
-async function* archive(
-  context: NodeContext,
-  rows: Channel<Record<string, unknown>>,
-  gaps: GapReport[],
-): AsyncGenerator<Uint8Array> {
+async function* archive(context: NodeContext, rows: Channel<Record<string, unknown>>): AsyncGenerator<Uint8Array> {
   try {
-    yield* tarArchive(members(context, rows, gaps));
+    yield* tarArchive(members(context, rows));
   } catch (error) {
     rows.end(new Error(describeError(error)));
     throw error;
@@ -62,25 +60,27 @@ async function* archive(
   }
 }
 
-async function* members(
-  context: NodeContext,
-  rows: Channel<Record<string, unknown>>,
-  gaps: GapReport[],
-): AsyncGenerator<Member> {
-  const found = await findDistinct(context, gaps);
-  for (const item of found) {
-    if (context.signal.aborted) closeSync(item.file.fd);
-    else yield memberOf(item, rows, gaps);
+async function* members(context: NodeContext, rows: Channel<Record<string, unknown>>): AsyncGenerator<Member> {
+  const waiting = [...(await findDistinct(context))];
+  try {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) yield memberOf(item, rows, context);
+  } finally {
+    // where the archive is cut short, nobody else closes them
+    for (const { file } of waiting) closeSync(file.fd);
   }
 }
 
-function memberOf({ file, process, held, why, pids }: Found, rows: Channel<Record<string, unknown>>, gaps: GapReport[]): Member {
+function memberOf(
+  { file, process, held, why, pids }: Found,
+  rows: Channel<Record<string, unknown>>,
+  context: NodeContext,
+): Member {
   const bound = held.executable ? MAX_PROGRAM_BYTES : MAX_OTHER_BYTES;
   const all = Number(file.stats.size);
   const size = Math.min(all, bound);
   const name = `${process.pid}-${process.startTicks}/${held.via}`;
   const truncated = size < all ? `${all - size} bytes left` : undefined;
-  if (truncated !== undefined) gaps.push(gap('truncated', `${name}: ${truncated}`, `larger than ${bound} bytes`));
+  if (truncated !== undefined) context.gap(gap('truncated', `${name}: ${truncated}`, `larger than ${bound} bytes`));
   return {
     name,
     mode: Number(file.stats.mode),
@@ -91,8 +91,8 @@ function memberOf({ file, process, held, why, pids }: Found, rows: Channel<Recor
     ctime: file.stats.ctimeNs,
     content: { size, bytes: streamFile(file, size) },
     ...(truncated === undefined ? {} : { truncated }),
-    recorded: ({ path, sha256 }) => {
-      void rows.push({
+    recorded: ({ path, sha256 }) =>
+      rows.push({
         file: {
           path: held.target.replace(/ \(deleted\)$/, ''),
           size: all,
@@ -103,14 +103,20 @@ function memberOf({ file, process, held, why, pids }: Found, rows: Channel<Recor
         },
         process: { pid: process.pid, name: process.comm, executable: process.exe },
         ...(process.container?.containerId === undefined ? {} : { container: { id: process.container.containerId } }),
-        impound: { why, executable: held.executable, target: held.target, member: path, pids: [...pids], startTicks: process.startTicks },
-      });
-    },
+        impound: {
+          why,
+          executable: held.executable,
+          target: held.target,
+          member: path,
+          pids: [...pids],
+          startTicks: process.startTicks,
+        },
+      }),
   };
 }
 
 /** Each file once, whoever holds it; opened at once, since it may be gone a moment later. */
-async function findDistinct(context: NodeContext, gaps: GapReport[]): Promise<readonly Found[]> {
+async function findDistinct(context: NodeContext): Promise<readonly Found[]> {
   const found = new Map<string, Found>();
   const upper = upperDirectory(context.host);
   for (const process of await context.walk.index()) {
@@ -126,12 +132,12 @@ async function findDistinct(context: NodeContext, gaps: GapReport[]): Promise<re
         known?.pids.add(process.pid);
         if (known !== undefined || found.size >= MAX_FILES) {
           closeSync(file.fd);
-          if (known === undefined) gaps.push(gap('truncated', name, `more than ${MAX_FILES} files to recover`));
+          if (known === undefined) context.gap(gap('truncated', name, `more than ${MAX_FILES} files to recover`));
         } else {
           found.set(key, { file, process, held, why, pids: new Set([process.pid]) });
         }
       } catch (error) {
-        gaps.push(gapOf(error, name));
+        context.gap(gapOf(error, name));
       }
     }
   }

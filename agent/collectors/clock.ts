@@ -23,9 +23,18 @@ export const clock: Collector<NodeContext> = Object.freeze({
 } satisfies Collector<NodeContext>);
 
 async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
-  yield { kind: 'artefact', path: '00-meta/clock.jsonl', source: 'clock_gettime(2), /proc, /sys', content: samples(context) };
+  yield {
+    kind: 'artefact',
+    path: '00-meta/clock.jsonl',
+    source: 'clock_gettime(2), /proc, /sys',
+    content: samples(context),
+  };
   if (!existsSync(context.host.path(SYNCHRONISED))) {
-    yield gap('unsupported', 'clock synchronisation', 'adjtimex(2) needs a program of the agent image; no time service left its mark');
+    yield gap(
+      'unsupported',
+      'clock synchronisation',
+      'adjtimex(2) needs a program of the agent image; no time service left its mark',
+    );
   }
 }
 
@@ -40,7 +49,7 @@ async function* samples(context: NodeContext): AsyncGenerator<Uint8Array> {
 }
 
 /** One reading; fields that this machine does not have are left out. */
-export function sampleClock(host: Host, phase: string): ClockSample {
+function sampleClock(host: Host, phase: string): ClockSample {
   const uptime = text(`${host.proc}/uptime`)?.split(' ')[0];
   const bootId = text(`${host.proc}/sys/kernel/random/boot_id`);
   const clockSource = text(`${host.sys}/devices/system/clocksource/clocksource0/current_clocksource`);

@@ -3,15 +3,16 @@ import { type Artefact, type Collector, type GapReport, gap } from '../../captur
 import type { NodeContext } from '../context.ts';
 import { gapOf } from '../host/errno.ts';
 import { hardware } from './host/hardware.ts';
-import { instanceIdentity, IMDS, isEc2 } from './host/instance.ts';
+import { IMDS, instanceIdentity, isEc2 } from './host/instance.ts';
 import { mounts } from './host/mounts.ts';
 import { reader } from './host/parts.ts';
-import { confinement, kernel, operatingSystem } from './host/system.ts';
 import { runtimes } from './host/runtimes.ts';
+import { confinement, kernel, operatingSystem } from './host/system.ts';
 
 export const host: Collector<NodeContext> = Object.freeze({
   name: 'host',
-  description: 'Machine id, kernel, OS release, uptime, hardware, mounts, confinement, kubelet and runtimes, instance identity',
+  description:
+    'Machine id, kernel, OS release, uptime, hardware, mounts, confinement, kubelet and runtimes, instance identity',
   phase: 'volatile',
   volatility: 60,
   artefacts: ['00-meta/host.json'],
@@ -25,15 +26,14 @@ export const host: Collector<NodeContext> = Object.freeze({
 
 /** `imds` is where the instance metadata service would answer; asked only on machines that say they are EC2's. */
 export async function* collectHost(context: NodeContext, imds: string): AsyncGenerator<Artefact | GapReport> {
-  const gaps: GapReport[] = [];
-  const read = reader(context.host, (error, name) => gaps.push(gapOf(error, name, 'absent')));
+  const read = reader(context.host, (error, name) => context.gap(gapOf(error, name, 'absent')));
   const document: Record<string, unknown> = {
     capturedAt: new Date().toISOString(),
     ...operatingSystem(read),
     kernel: kernel(read),
     ...hardware(context.host, read),
     ...confinement(context.host, read),
-    mounts: mounts(read, (left) => gaps.push(gap('truncated', 'mounts', `${left} more than were kept`))),
+    mounts: mounts(read, (left) => context.gap(gap('truncated', 'mounts', `${left} more than were kept`))),
     ...runtimes(context.host),
   };
   if (isEc2(read)) {
@@ -41,12 +41,17 @@ export async function* collectHost(context: NodeContext, imds: string): AsyncGen
     try {
       document.instance = await instanceIdentity(imds, context.signal);
     } catch (error) {
-      gaps.push(gap('absent', 'instance identity', `the metadata service did not answer: ${error instanceof Error ? error.message : error}`));
+      context.gap(
+        gap(
+          'absent',
+          'instance identity',
+          `the metadata service did not answer: ${error instanceof Error ? error.message : error}`,
+        ),
+      );
     }
   }
   const bytes = Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
   yield { kind: 'artefact', path: '00-meta/host.json', source: '/proc, /sys, /etc', content: one(bytes) };
-  yield* gaps;
 }
 
 async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {

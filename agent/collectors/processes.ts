@@ -1,5 +1,5 @@
 // Every process of the node: a row each, the raw files behind it, its executable's digest, and those that hide.
-import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
+import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import type { ProcessRecord } from '../host/walk.ts';
@@ -29,7 +29,6 @@ export const processes: Collector<NodeContext> = Object.freeze({
 } satisfies Collector<NodeContext>);
 
 async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
-  const gaps: GapReport[] = [];
   const members = new Channel<readonly Member[]>(8);
   const rows = new Channel<Record<string, unknown>>(64);
   const around = surroundings(context.host);
@@ -37,15 +36,13 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   void feed(context, around, members, rows);
   yield { kind: 'artefact', path: '10-process/proc.tar.zst', source, content: tarArchive(flat(members)) };
   yield { kind: 'artefact', path: '10-process/processes.jsonl', source, content: jsonLines(rows) };
-  const hidden = hiddenRows(context, around, gaps);
+  const hidden = hiddenRows(context, around);
   yield { kind: 'artefact', path: '10-process/hidden.jsonl', source, content: jsonLines(hidden.rows) };
-  const executables = executableRows(context, gaps);
+  const executables = executableRows(context);
   yield { kind: 'artefact', path: '10-process/executables.jsonl', source, content: jsonLines(executables.rows) };
   await context.walk.index();
   await hidden.ended;
   await executables.ended;
-  for (const { reason, name, detail } of context.walk.gaps()) yield gap(reason, name, detail);
-  yield* gaps;
 }
 
 /** One walk feeds the archive and the table, each at the pace of the slower. */

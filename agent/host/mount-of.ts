@@ -22,7 +22,10 @@ export function refuseBlocking(fd: number, target: string, mountinfos: readonly 
     throw new Refusal('skipped', `it is on a file system of type ${type.slice(0, 40)}, which may never answer`);
   }
   if (INTERNAL.test(target)) return;
-  throw new Refusal('skipped', 'its file system is mounted nowhere that can be seen, and may be one that never answers');
+  throw new Refusal(
+    'skipped',
+    'its file system is mounted nowhere that can be seen, and may be one that never answers',
+  );
 }
 
 function mountType(mountinfo: string, id: string): string | undefined {

@@ -39,7 +39,7 @@ export interface OpenFile {
 export function openBelow(root: string, path: string): OpenFile {
   const pinned = pinBelow(root, path);
   try {
-    return reopen(pinned, path);
+    return reopen(pinned);
   } finally {
     closeSync(pinned);
   }
@@ -54,7 +54,7 @@ export function openMagicLink(folder: string, name: string): OpenFile | undefine
   const pinned = openSync(path, O_PATH);
   try {
     refuseBlocking(pinned, readLink(path).toString('latin1'), [`${folder}/mountinfo`, '/proc/self/mountinfo']);
-    return fstatSync(pinned).isFile() ? reopen(pinned, path) : undefined;
+    return fstatSync(pinned).isFile() ? reopen(pinned) : undefined;
   } finally {
     closeSync(pinned);
   }
@@ -83,7 +83,7 @@ export function readLink(path: string): Buffer {
   return readlinkSync(path, { encoding: 'buffer' });
 }
 
-function reopen(pinned: number, path: string): OpenFile {
+function reopen(pinned: number): OpenFile {
   if (!fstatSync(pinned).isFile()) {
     throw new Refusal('skipped', 'not a regular file');
   }

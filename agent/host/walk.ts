@@ -71,7 +71,12 @@ const MAX_STALLS = 3;
 /** The walk starts with the first call of index() or records(); its thread ends with it or with the signal. */
 export function startWalk(host: Host, options: WalkOptions): ProcessWalk {
   const walk = new Walk(host, options);
-  return { index: () => walk.index(), records: () => walk.records(), gaps: () => walk.gaps, leftBehind: () => walk.leftBehind };
+  return {
+    index: () => walk.index(),
+    records: () => walk.records(),
+    gaps: () => walk.gaps,
+    leftBehind: () => walk.leftBehind,
+  };
 }
 
 class Walk {
@@ -132,7 +137,10 @@ class Walk {
   #start(): void {
     if (this.#worker !== undefined || this.#done) return;
     const { signal } = this.#options;
-    if (signal.aborted) return this.#abort();
+    if (signal.aborted) {
+      this.#abort();
+      return;
+    }
     signal.addEventListener('abort', () => this.#abort(), { once: true });
     this.#spawn(this.#options.pids);
     let last = -1;
@@ -173,7 +181,10 @@ class Walk {
       return;
     }
     this.gaps.push(...message.gaps);
-    if (message.kind === 'end') return this.#end();
+    if (message.kind === 'end') {
+      this.#end();
+      return;
+    }
     for (const { summary, gaps } of message.batch.processes) {
       this.#summaries.push(summary);
       this.gaps.push(...gaps);
@@ -195,8 +206,10 @@ class Walk {
     const pid = this.#counters[PID] ?? 0;
     const name = NAMES[this.#counters[NAME] ?? 0] ?? 'its files';
     const skipped = `${pid} ${name}`;
-    if (this.#waiting === undefined || this.#skip.includes(skipped))
-      return this.#fail(`no answer while reading pid ${pid}`);
+    if (this.#waiting === undefined || this.#skip.includes(skipped)) {
+      this.#fail(`no answer while reading pid ${pid}`);
+      return;
+    }
     this.#skip.push(skipped);
     if (this.#skip.length >= MAX_STALLS) this.#skip.push(...MEMORY_FILES.map((file) => `* ${file}`));
     const read = new Set(this.#summaries.map((summary) => summary.pid));

@@ -12,17 +12,21 @@ export async function runCat(argv: CatArguments, { stdout }: Environment): Promi
   const stored = store.read(path);
   const content = path.endsWith('.zst') && !argv.raw ? zstdDecompress(stored, MAX_CONTENT_BYTES, path) : stored;
   const decoder = new TextDecoder();
-  const escape = stdout.isTTY && !argv.raw;
+  const escaping = stdout.isTTY && !argv.raw;
   for await (const chunk of content) {
-    const out = escape ? escapeLines(decoder.decode(chunk, { stream: true })) : chunk;
-    if (!stdout.write(out)) await once(stdout, 'drain');
+    const out = escaping ? escapeLines(decoder.decode(chunk, { stream: true })) : chunk;
+    if (stdout.destroyed) break; // the reader has had enough
+    if (!stdout.write(out)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
   }
   return 0;
 }
 
 async function resolvePath(path: string, exists: (path: string) => Promise<boolean>): Promise<string> {
   for (const candidate of [path, `data/${path}`]) if (await exists(candidate).catch(isInvalid)) return candidate;
-  throw new ImpoundError('object-missing', `the bundle has no ${path}; "ls" lists what it has`, { operation: 'cat', thing: path });
+  throw new ImpoundError('object-missing', `the bundle has no ${path}; "ls" lists what it has`, {
+    operation: 'cat',
+    thing: path,
+  });
 }
 
 /** A path that no bundle can have is simply not there; any other failure is the store's. */
@@ -32,5 +36,8 @@ function isInvalid(error: unknown): false {
 }
 
 function escapeLines(text: string): string {
-  return text.split('\n').map((line) => line.split('\t').map(escapeText).join('\t')).join('\n');
+  return text
+    .split('\n')
+    .map((line) => line.split('\t').map(escapeText).join('\t'))
+    .join('\n');
 }

@@ -48,12 +48,19 @@ function printArtefacts(statements: readonly Statement[], path: string, { json, 
       escapeText(collector),
       escapeText(detail ?? names.join(', ')),
     ]);
-    const titles = [{ title: 'GAPS', align: 'right' as const }, { title: 'REASON' }, { title: 'COLLECTOR' }, { title: 'WHAT', flexible: true }];
+    const titles = [
+      { title: 'GAPS', align: 'right' as const },
+      { title: 'REASON' },
+      { title: 'COLLECTOR' },
+      { title: 'WHAT', flexible: true },
+    ];
     stdout.write(`\n${table(titles, cells, width)}\n`);
   }
   const bytes = artefacts.reduce((sum, record) => sum + record.size, 0);
   const state = sealed ? 'sealed' : styled('yellow', 'not sealed', stdout);
-  stdout.write(`\n${artefacts.length} artefacts, ${formatBytes(bytes)}, ${state}; listed from the chain, not verified\n`);
+  stdout.write(
+    `\n${artefacts.length} artefacts, ${formatBytes(bytes)}, ${state}; listed from the chain, not verified\n`,
+  );
 }
 
 function artefactRow(record: ArtefactRecord, stdout: NodeJS.WriteStream): readonly string[] {
@@ -88,7 +95,11 @@ function printCustody(entries: readonly ChainEntry[], { json, stdout }: Environm
     ];
   });
   const titles = ['#', 'TIME', 'ACTION', 'ACTOR', 'KEY', 'SHA256', 'WHAT'];
-  const columns = titles.map((title, index) => ({ title, ...(index === 0 ? { align: 'right' as const } : {}), flexible: index === 6 }));
+  const columns = titles.map((title, index) => ({
+    title,
+    ...(index === 0 ? { align: 'right' as const } : {}),
+    flexible: index === 6,
+  }));
   stdout.write(`${table(columns, rows, stdout.columns ?? 160)}\n`);
 }
 

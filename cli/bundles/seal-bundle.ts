@@ -11,7 +11,13 @@ export async function runSeal(argv: SealArguments, environment: Environment): Pr
   const { store, path } = await openBundle(argv.bundle);
   await store.assertIdle();
   const { signer, file } = await signingKey(argv.key, environment);
-  const head = await recoverBundle({ store, signer, actor: localActor(), clock: systemClock, software: await software() });
+  const head = await recoverBundle({
+    store,
+    signer,
+    actor: localActor(),
+    clock: systemClock,
+    software: await software(),
+  });
   await store.finish();
   const { json, stdout, program } = environment;
   if (json) stdout.write(`${JSON.stringify({ path, head, sealed: true })}\n`);

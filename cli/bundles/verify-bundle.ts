@@ -1,10 +1,10 @@
 // Verifies a bundle and says the verdict so that nobody can mistake it.
-import { ImpoundError, readPublicKey, type ChainHead, verifyBundle, type VerifyReport } from '../../evidence/index.ts';
+import { type ChainHead, ImpoundError, readPublicKey, type VerifyReport, verifyBundle } from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { VerifyArguments } from '../commands/verify.ts';
-import { verifyProgress } from '../terminal/verify-progress.ts';
 import { escapeText, formatBytes, styled } from '../terminal/text.ts';
+import { verifyProgress } from '../terminal/verify-progress.ts';
 
 const SHOWN = 50;
 
@@ -23,7 +23,10 @@ export async function runVerify(argv: VerifyArguments, environment: Environment)
 export function parseHead(text: string): ChainHead {
   const match = /^(\d{1,6}):([0-9a-f]{64})$/.exec(text);
   if (match?.[2] !== undefined) return { sequence: Number(match[1]), sha256: match[2] };
-  throw new ImpoundError('usage', '--head takes N:SHA256, as capture printed it', { operation: 'read arguments', thing: text });
+  throw new ImpoundError('usage', '--head takes N:SHA256, as capture printed it', {
+    operation: 'read arguments',
+    thing: text,
+  });
 }
 
 function exitCode({ verdict, signer }: VerifyReport, { strict, allowUnsealed }: VerifyArguments): ExitCode {
@@ -36,7 +39,9 @@ function exitCode({ verdict, signer }: VerifyReport, { strict, allowUnsealed }: 
 export function printReport(report: VerifyReport, path: string, { stdout }: Environment): void {
   const write = (text: string): void => void stdout.write(`${text}\n`);
   for (const finding of report.findings.slice(0, SHOWN)) {
-    write(`${styled('red', '✘', stdout)} ${escapeText(finding.path)}: ${escapeText(finding.message)} [${finding.code}]`);
+    write(
+      `${styled('red', '✘', stdout)} ${escapeText(finding.path)}: ${escapeText(finding.message)} [${finding.code}]`,
+    );
     if (finding.expected !== undefined) write(`    expected ${escapeText(finding.expected)}`);
     if (finding.found !== undefined) write(`    found    ${escapeText(finding.found)}`);
   }
@@ -45,7 +50,9 @@ export function printReport(report: VerifyReport, path: string, { stdout }: Envi
     write(`${styled('red', '?', stdout)} ${escapeText(file)}: could not be read: ${escapeText(message)}`);
   }
   for (const warning of report.warnings.slice(0, SHOWN)) {
-    write(`${styled('yellow', '!', stdout)} ${escapeText(warning.path)}: ${escapeText(warning.message)} [${warning.code}]`);
+    write(
+      `${styled('yellow', '!', stdout)} ${escapeText(warning.path)}: ${escapeText(warning.message)} [${warning.code}]`,
+    );
   }
   const { signer } = report;
   write(`bundle  ${escapeText(report.bundle)}  ${escapeText(path)}`);
@@ -61,9 +68,17 @@ function verdictLine({ verdict, signer, findings }: VerifyReport, stdout: NodeJS
     case 'intact':
       return styled(signer.trusted ? ['green', 'bold'] : ['yellow', 'bold'], `intact${unknown}`, stdout);
     case 'unsealed':
-      return styled(['yellow', 'bold'], `unsealed: whole as far as it goes, and not finished ("impound seal" finishes it)${unknown}`, stdout);
+      return styled(
+        ['yellow', 'bold'],
+        `unsealed: whole as far as it goes, and not finished ("impound seal" finishes it)${unknown}`,
+        stdout,
+      );
     case 'not intact':
-      return styled(['red', 'bold'], `NOT INTACT: ${findings.length} finding${findings.length === 1 ? '' : 's'}`, stdout);
+      return styled(
+        ['red', 'bold'],
+        `NOT INTACT: ${findings.length} finding${findings.length === 1 ? '' : 's'}`,
+        stdout,
+      );
     default:
       return styled(['red', 'bold'], 'could not be checked: some files could not be read', stdout);
   }

@@ -11,7 +11,9 @@ export const cat: Command<CatArguments> = {
   usage: 'cat <bundle> <path>',
   description: 'Print one artefact, decompressed',
   positionals: { bundle: 'Folder of the bundle', path: 'Path within it, with or without data/' },
-  options: { raw: { type: 'boolean', default: false, describe: 'The stored bytes as they are: not decompressed, not escaped' } },
+  options: {
+    raw: { type: 'boolean', default: false, describe: 'The stored bytes as they are: not decompressed, not escaped' },
+  },
   examples: [
     ['$0 cat BUNDLE 10-process/processes.jsonl | jq .process.name', ''],
     ['$0 cat BUNDLE 10-process/proc.tar.zst | tar -t', ''],

@@ -67,13 +67,22 @@ export async function captureLocal(argv: CaptureArguments, environment: Environm
 /** Everything that can be wrong with the words is found before anything is written. */
 async function makePlan(argv: CaptureArguments) {
   if (argv.case !== undefined) assertName(argv.case, 'case');
-  const selected = selectCollectors(nodeCollectors, { profile: profiles[argv.profile], only: argv.collector, skip: argv.skip });
+  const selected = selectCollectors(nodeCollectors, {
+    profile: profiles[argv.profile],
+    only: argv.collector,
+    skip: argv.skip,
+  });
   if (selected.run.length === 0) {
-    throw new ImpoundError('usage', 'nothing is left to collect: --skip takes every collector away', { operation: 'read arguments' });
+    throw new ImpoundError('usage', 'nothing is left to collect: --skip takes every collector away', {
+      operation: 'read arguments',
+    });
   }
   const root = resolve(argv.root);
   await access(join(root, 'proc/self'), constants.R_OK).catch((cause: unknown) => {
-    throw new ImpoundError('usage', `--root ${argv.root} has no proc file system below it`, { operation: 'read arguments', cause });
+    throw new ImpoundError('usage', `--root ${argv.root} has no proc file system below it`, {
+      operation: 'read arguments',
+      cause,
+    });
   });
   const id = bundleId(systemClock.now());
   return {
@@ -113,7 +122,13 @@ async function capture(
     encryption: argv.encryption,
   });
   const all = [...plan.selected.run, ...plan.selected.skipped].map((collector) => collector.name);
-  await beginSession(chain, { session: 1, software: custody.software, profile: argv.profile, collectors: all, suspects: argv.suspect });
+  await beginSession(chain, {
+    session: 1,
+    software: custody.software,
+    profile: argv.profile,
+    collectors: all,
+    suspects: argv.suspect,
+  });
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   const quiet = environment.quiet || environment.json;
   const progress = captureProgress(quiet ? [] : plan.selected.run.map(({ name }) => name), environment.stderr);
@@ -156,10 +171,15 @@ async function capture(
 }
 
 /** The store failed: what it holds is sealed where it still takes a few bytes, and the failure says where that is. */
-async function rescue(error: unknown, path: string, ending: (outcome: 'aborted') => Promise<ChainHead>): Promise<never> {
-  const sealed = await ending('aborted').then(
+async function rescue(
+  error: unknown,
+  path: string,
+  ending: (outcome: 'aborted', more: { recover: true }) => Promise<ChainHead>,
+): Promise<never> {
+  const sealed = await ending('aborted', { recover: true }).then(
     () => 'what was stored until then is sealed',
-    (cause: unknown) => `what was stored until then is not sealed (${describeError(cause)}): make room, then "impound seal"`,
+    (cause: unknown) =>
+      `what was stored until then is not sealed (${describeError(cause)}): make room, then "impound seal"`,
   );
   const code = error instanceof ImpoundError ? error.code : 'internal';
   const message = `${describeError(error)}; ${sealed}: ${path}`;

@@ -21,7 +21,9 @@ export async function runCollectors(argv: CollectorsArguments, { json, stdout }:
     stdout.write('| collector | what | artefacts | needs, and what is lost without |\n|---|---|---|---|\n');
     for (const row of rows) {
       const needs = row.needs.map((need) => `${need.kind} \`${need.name}\`: ${need.without}`).join('<br>');
-      stdout.write(`| ${row.name} | ${row.description} | ${row.artefacts.map((path) => `\`${path}\``).join('<br>')} | ${needs} |\n`);
+      stdout.write(
+        `| ${row.name} | ${row.description} | ${row.artefacts.map((path) => `\`${path}\``).join('<br>')} | ${needs} |\n`,
+      );
     }
   } else {
     const columns = [
@@ -31,7 +33,13 @@ export async function runCollectors(argv: CollectorsArguments, { json, stdout }:
       { title: '', align: 'right' as const },
       { title: 'WHAT', flexible: true },
     ];
-    const cells = rows.map((row) => [row.name, row.phase, `${row.limits.seconds} s`, formatBytes(row.limits.bytes), row.description]);
+    const cells = rows.map((row) => [
+      row.name,
+      row.phase,
+      `${row.limits.seconds} s`,
+      formatBytes(row.limits.bytes),
+      row.description,
+    ]);
     stdout.write(`${table(columns, cells, stdout.columns ?? 120)}\n`);
   }
   return 0;

@@ -14,26 +14,58 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
   const bytes = captured.results.reduce((sum, result) => sum + result.bytes, 0);
   const artefacts = captured.results.reduce((sum, result) => sum + result.artefacts, 0);
   const state = captured.outcome === 'aborted' ? 'stopped early, sealed' : 'captured and sealed';
-  heading(`${escapeText(captured.node)}: ${state} in ${formatSeconds(captured.seconds)}, ${artefacts} artefacts, ${formatBytes(bytes)}`);
+  heading(
+    `${escapeText(captured.node)}: ${state} in ${formatSeconds(captured.seconds)}, ${artefacts} artefacts, ${formatBytes(bytes)}`,
+  );
 
   heading('Stands out');
   const sightings = sightingRows(captured);
-  if (sightings.length === 0) write('nothing of what is looked for here: deleted or memfd executables, hidden processes, listeners, packet sockets, privileged containers');
-  else write(table([{ title: 'WHAT' }, { title: 'PID', align: 'right' }, { title: 'NAME' }, { title: 'WHERE', flexible: true }], sightings, stdout.columns ?? 120));
+  if (sightings.length === 0)
+    write(
+      'nothing of what is looked for here: deleted or memfd executables, hidden processes, listeners, packet sockets, privileged containers',
+    );
+  else
+    write(
+      table(
+        [{ title: 'WHAT' }, { title: 'PID', align: 'right' }, { title: 'NAME' }, { title: 'WHERE', flexible: true }],
+        sightings,
+        stdout.columns ?? 120,
+      ),
+    );
 
   heading('Coverage');
-  const outcomes = captured.results.map(({ collector, outcome }) => (outcome === 'complete' ? collector : `${collector} (${outcome})`));
+  const outcomes = captured.results.map(({ collector, outcome }) =>
+    outcome === 'complete' ? collector : `${collector} (${outcome})`,
+  );
   write(outcomes.join(', '));
   const gaps = gapRows(captured);
   if (gaps.length > 0) {
     heading('Gaps');
-    write(table([{ title: 'COUNT', align: 'right' }, { title: 'REASON' }, { title: 'COLLECTOR' }, { title: 'WHAT', flexible: true }], gaps.slice(0, GAP_LINES), stdout.columns ?? 120));
+    write(
+      table(
+        [
+          { title: 'COUNT', align: 'right' },
+          { title: 'REASON' },
+          { title: 'COLLECTOR' },
+          { title: 'WHAT', flexible: true },
+        ],
+        gaps.slice(0, GAP_LINES),
+        stdout.columns ?? 120,
+      ),
+    );
     if (gaps.length > GAP_LINES) write(`and ${gaps.length - GAP_LINES} more kinds: ${program} ls shows all`);
   }
   const deniedHint = captured.results.some((result) => result.gaps.some((gap) => gap.reason === 'denied'));
-  if (deniedHint && process.getuid?.() !== 0) write(styled('yellow', '\nnot run as root: what was denied above needs root (sudo)', stdout));
+  if (deniedHint && process.getuid?.() !== 0)
+    write(styled('yellow', '\nnot run as root: what was denied above needs root (sudo)', stdout));
   if (captured.onSuspectDisk) {
-    write(styled('yellow', "\nthe bundle lies on the captured machine's own disk: copy it off, or give --store on another disk", stdout));
+    write(
+      styled(
+        'yellow',
+        "\nthe bundle lies on the captured machine's own disk: copy it off, or give --store on another disk",
+        stdout,
+      ),
+    );
   }
   const head = `${captured.head.sequence}:${captured.head.sha256}`;
   heading('Custody');
@@ -47,9 +79,16 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
 function sightingRows({ standsOut }: LocalCapture): readonly (readonly string[])[] {
   const byKind = Map.groupBy(standsOut.sightings, ({ what }) => what);
   return [...byKind].flatMap(([what, sightings]) => {
-    const rows = distinct(sightings).map(({ pid, name, where }) => [what, String(pid ?? ''), escapeText(name), escapeText(where)]);
+    const rows = distinct(sightings).map(({ pid, name, where }) => [
+      what,
+      String(pid ?? ''),
+      escapeText(name),
+      escapeText(where),
+    ]);
     const left = (standsOut.counts[what] ?? 0) - LINES_PER_KIND;
-    return rows.length <= LINES_PER_KIND ? rows : [...rows.slice(0, LINES_PER_KIND), [what, '', '', `and ${left} more`]];
+    return rows.length <= LINES_PER_KIND
+      ? rows
+      : [...rows.slice(0, LINES_PER_KIND), [what, '', '', `and ${left} more`]];
   });
 }
 

@@ -20,7 +20,9 @@ export function verifyProgress({ stderr, quiet, json }: Environment): VerifyProg
       drawn = now;
       const rate = (read / (now - begun)) * 1000;
       const left = formatSeconds(Math.max(0, total - read) / rate);
-      stderr.write(`\r\x1b[Kverifying ${formatBytes(read)} of ${formatBytes(total)}, ${formatBytes(rate)}/s, ${left} left`);
+      stderr.write(
+        `\r\x1b[Kverifying ${formatBytes(read)} of ${formatBytes(total)}, ${formatBytes(rate)}/s, ${left} left`,
+      );
     },
     end() {
       if (drawn > 0) stderr.write('\r\x1b[K');

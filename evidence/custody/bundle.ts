@@ -1,6 +1,6 @@
 // A bundle's life: begun with a grant, closed and sealed, or sealed later after a crash.
 import { ImpoundError } from '../errors.ts';
-import { gapGroups, coverage, records } from '../format/coverage.ts';
+import { coverage, gapGroups, records } from '../format/coverage.ts';
 import { sha256 } from '../format/digest.ts';
 import type { CloseDetails, SessionDetails, Subject } from '../format/entry.ts';
 import { jsonLine } from '../format/json.ts';
@@ -8,7 +8,7 @@ import { COVERAGE, FOOTPRINT, GAPS, keyPath, layoutOf, MANIFEST, REQUEST, TAG_MA
 import { payloadDigests, tagFiles } from '../format/manifest.ts';
 import type { ArtefactRecord, GapGroup, StoredObject } from '../format/record.ts';
 import type { Actor, Clock, Signer } from '../ports.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, UnfinishedObject } from '../store/store.ts';
 import { sha256Stream } from '../stream/hash.ts';
 import { readChain } from './chain-reader.ts';
 import { type ChainHead, ChainWriter } from './chain-writer.ts';
@@ -56,10 +56,13 @@ export interface Ending {
   readonly gaps?: readonly GapGroup[];
   /** What the capture did to the host. */
   readonly footprint?: readonly object[];
+  /** The store failed meanwhile: what it holds half-written or unnamed is recorded first. */
+  readonly recover?: true;
 }
 
 /** Writes coverage, gaps and footprint, closes the chain and seals it. Returns the seal entry's head. */
 export async function endBundle(custody: Custody, chain: ChainWriter, ending: Ending): Promise<ChainHead> {
+  if (ending.recover) await recoverObjects(custody, chain);
   await writeSummaries(custody, chain, ending);
   const details: CloseDetails = { outcome: ending.outcome, software: custody.software };
   await chain.append('close', details);
@@ -132,36 +135,38 @@ export async function recoverBundle(custody: Custody): Promise<ChainHead> {
   }
   const chain = new ChainWriter({ ...custody, bundle, entries });
   if (actions.includes('close')) return sealClosed(custody, chain);
-  await recoverObjects(custody, chain);
-  return endBundle(custody, chain, { outcome: 'recovered' });
+  return endBundle(custody, chain, { outcome: 'recovered', recover: true });
 }
 
+/** Half-written objects are published, what no entry names is read back, and both are recorded. */
 async function recoverObjects(custody: Custody, chain: ChainWriter): Promise<void> {
   const { store } = custody;
-  const recovered: ArtefactRecord[] = [];
   const known = new Set(payloadDigests(chain.statements).map(({ path }) => path));
-  for await (const object of store.unfinished()) {
-    const wanted = layoutOf(object.path)?.kind === 'payload' && !known.has(object.path);
-    if (!wanted || (await store.size(object.path)) !== undefined) continue;
-    known.add(object.path);
-    const record = recordOf(custody, object.path, await object.commit(), 'left half-written by a crash');
-    recovered.push({ ...record, recovered: true, truncated: 'the capture ended while this was written' });
-  }
+  const isUnnamed = (path: string): boolean => layoutOf(path)?.kind === 'payload' && !known.has(path);
+  const half = new Map<string, UnfinishedObject>();
+  for await (const object of store.unfinished()) if (isUnnamed(object.path)) half.set(object.path, object);
+  for (const { path, publish } of half.values()) if ((await store.size(path)) === undefined) await publish();
   const unnamed: string[] = [];
-  for await (const { path, kind } of store.list('data')) {
-    if (kind === 'file' && layoutOf(path)?.kind === 'payload' && !known.has(path)) unnamed.push(path);
-  }
+  for await (const { path, kind } of store.list('data')) if (kind === 'file' && isUnnamed(path)) unnamed.push(path);
+  const recovered: ArtefactRecord[] = [];
   for (const path of unnamed.sort()) {
-    const record = recordOf(custody, path, await digestOf(store, path), 'stored before a crash, read back');
-    recovered.push({ ...record, recovered: true });
+    const source = half.has(path) ? 'left half-written by a crash' : 'stored before a crash, read back';
+    const record = { ...recordOf(custody, path, await digestOf(store, path), source), recovered: true } as const;
+    recovered.push(half.has(path) ? { ...record, truncated: 'the capture ended while this was written' } : record);
   }
   await appendRecords(chain, recovered);
+  for (const { release } of half.values()) await release();
 }
 
+/** Keeps an entry far below its largest size. */
+const RECORDS_AT_ONCE = 500;
+
 async function appendRecords(chain: ChainWriter, artefacts: readonly ArtefactRecord[]): Promise<void> {
-  if (artefacts.length === 0) return;
-  const subjects = artefacts.map(({ path, sha256: digest }) => ({ name: path, digest: { sha256: digest } }));
-  await chain.append('collect', { artefacts }, subjects);
+  for (let start = 0; start < artefacts.length; start += RECORDS_AT_ONCE) {
+    const batch = artefacts.slice(start, start + RECORDS_AT_ONCE);
+    const subjects = batch.map(({ path, sha256: digest }) => ({ name: path, digest: { sha256: digest } }));
+    await chain.append('collect', { artefacts: batch }, subjects);
+  }
 }
 
 function recordOf(custody: Custody, path: string, stored: StoredObject, source: string): ArtefactRecord {

@@ -1,10 +1,10 @@
 // Reads a custody chain from a store: entry by entry, bounded, each as far as it can be understood.
 import { ImpoundError } from '../errors.ts';
+import { sha256 } from '../format/digest.ts';
 import { parseStatement, type Statement } from '../format/entry.ts';
 import { type Envelope, MAX_ENTRY_BYTES, parseEnvelope } from '../format/envelope.ts';
 import { entryPath, layoutOf } from '../format/layout.ts';
 import { readWhole, type Store } from '../store/store.ts';
-import { sha256 } from '../format/digest.ts';
 
 export interface ChainEntry {
   readonly sequence: number;
@@ -55,7 +55,9 @@ export async function readChain(store: Store): Promise<readonly ChainEntry[]> {
     const previous = entries.at(-1);
     const { predicate } = entry.statement;
     const linked =
-      sequence === entries.length && predicate.sequence === sequence && predicate.previous === (previous?.sha256 ?? null);
+      sequence === entries.length &&
+      predicate.sequence === sequence &&
+      predicate.previous === (previous?.sha256 ?? null);
     if (!linked) {
       throw new ImpoundError('chain-broken', `${entryPath(sequence)} does not follow the entry before it; run verify`, {
         operation: 'read chain',

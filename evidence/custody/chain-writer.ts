@@ -1,12 +1,13 @@
 // Appends to a custody chain: links, signs and claims each number, whoever else may be writing.
 import { ImpoundError } from '../errors.ts';
-import { PREDICATE_TYPE, STATEMENT_TYPE, type Action, type Statement, type Subject } from '../format/entry.ts';
+import { sha256 } from '../format/digest.ts';
+import { type Action, PREDICATE_TYPE, STATEMENT_TYPE, type Statement, type Subject } from '../format/entry.ts';
 import { encodeEnvelope, MAX_ENTRY_BYTES, signedBytes } from '../format/envelope.ts';
 import { entryPath } from '../format/layout.ts';
+import { canonicalSignature } from '../format/signature.ts';
 import { nonce } from '../id.ts';
 import type { Actor, Clock, Signer } from '../ports.ts';
 import type { Store } from '../store/store.ts';
-import { sha256 } from '../format/digest.ts';
 import { type ChainEntry, readEntry } from './chain-reader.ts';
 
 /** The newest entry's number and the SHA-256 of its stored bytes: `verify --head` takes it as N:SHA256. */
@@ -107,7 +108,7 @@ export class ChainWriter {
         bundle,
         sequence: (previous?.sequence ?? -1) + 1,
         previous: previous?.sha256 ?? null,
-        time: now < before ? before : now,
+        time: laterOf(now, before),
         nonce: ownNonce,
         actor,
         action,
@@ -119,7 +120,7 @@ export class ChainWriter {
   async #sign(made: Statement): Promise<Buffer> {
     const payload = Buffer.from(JSON.stringify(made));
     const { signer } = this.#options;
-    const signature = Buffer.from(await signer.sign(signedBytes(payload)));
+    const signature = canonicalSignature(await signer.sign(signedBytes(payload)));
     const bytes = encodeEnvelope({ payload, keyid: signer.keyid, signature });
     if (bytes.length <= MAX_ENTRY_BYTES) return bytes;
     throw new ImpoundError('entry-too-large', `an entry of ${bytes.length} bytes cannot be written`, {
@@ -127,4 +128,10 @@ export class ChainWriter {
       thing: made.predicate.action,
     });
   }
+}
+
+/** Of two times in RFC 3339 UTC, which sort as text. */
+function laterOf(a: string, b: string): string {
+  if (a < b) return b;
+  return a;
 }

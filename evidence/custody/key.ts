@@ -1,5 +1,13 @@
 // Signing keys: ECDSA P-256 in PEM files, and the public keys that signatures are checked against.
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
@@ -13,7 +21,9 @@ export interface TrustedKey {
 
 /** SHA-256 of the SPKI DER, lower-case hex. */
 export function keyidOf(key: KeyObject): string {
-  return createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('hex');
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
 }
 
 /** SPKI PEM as Node writes it: the one form that custody/keys/ may have. */

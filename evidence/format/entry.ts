@@ -76,10 +76,6 @@ export interface CloseDetails {
   readonly software: string;
 }
 
-export function statement(subject: readonly Subject[], predicate: Predicate): Statement {
-  return { _type: STATEMENT_TYPE, subject, predicateType: PREDICATE_TYPE, predicate };
-}
-
 /** Reads a statement's bytes, refusing anything that is not of the format's shape. */
 export function parseStatement(payload: Uint8Array, thing: string): Statement {
   const value = parseJson(payload, thing);
@@ -111,9 +107,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 export const isSha256 = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 
 function isSubject(value: unknown): value is Subject {
-  return (
-    isRecord(value) && typeof value.name === 'string' && isRecord(value.digest) && isSha256(value.digest.sha256)
-  );
+  return isRecord(value) && typeof value.name === 'string' && isRecord(value.digest) && isSha256(value.digest.sha256);
 }
 
 function isPredicate(value: unknown): value is Predicate {
@@ -155,12 +149,12 @@ function isArtefactRecord(value: unknown): value is ArtefactRecord {
     typeof value.begun === 'string' &&
     typeof value.ended === 'string' &&
     (value.parts === undefined || (Array.isArray(value.parts) && value.parts.every(isPart))) &&
-    (value.contentSize === undefined || Number.isSafeInteger(value.contentSize))
+    (value.contentSize === undefined || (Number.isSafeInteger(value.contentSize) && Number(value.contentSize) >= 0))
   );
 }
 
 function isPart(value: unknown): boolean {
-  return isRecord(value) && Number.isSafeInteger(value.size) && isSha256(value.sha256);
+  return isRecord(value) && Number.isSafeInteger(value.size) && Number(value.size) > 0 && isSha256(value.sha256);
 }
 
 /** The collector ends of a collect entry; malformed ones are dropped, since they prove nothing. */

@@ -2,6 +2,7 @@
 import { dsse } from '@sigstore/core';
 import { ImpoundError } from '../errors.ts';
 import { isRecord, parseJson } from './entry.ts';
+import { isCanonicalSignature } from './signature.ts';
 
 export const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
 /** A larger entry is refused unread: the largest honest one (a second's artefacts and their gaps) is far below. */
@@ -56,7 +57,8 @@ export function parseEnvelope(bytes: Uint8Array, thing: string): Envelope {
     signature: Buffer.from(first.sig, 'base64'),
   };
   // spaces, a second signature or unused base64 bits would let a stored entry change without its signature noticing
-  if (!encodeEnvelope(envelope).equals(bytes)) throw invalid(thing, 'is not written as the format writes envelopes');
+  const canonical = encodeEnvelope(envelope).equals(bytes) && isCanonicalSignature(envelope.signature);
+  if (!canonical) throw invalid(thing, 'is not written as the format writes envelopes');
   return envelope;
 }
 

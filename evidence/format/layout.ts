@@ -39,10 +39,14 @@ function isSegment(segment: string): boolean {
 
 export function assertBundlePath(path: string, operation: string): void {
   if (isBundlePath(path)) return;
-  throw new ImpoundError('path-invalid', `"${printable(path)}" is not a bundle path: use letters, digits, ".", "_", "-"`, {
-    operation,
-    thing: path,
-  });
+  throw new ImpoundError(
+    'path-invalid',
+    `"${printable(path)}" is not a bundle path: use letters, digits, ".", "_", "-"`,
+    {
+      operation,
+      thing: path,
+    },
+  );
 }
 
 /** A case or cluster name, which becomes one segment of the bundle's prefix. */
@@ -77,10 +81,6 @@ export function entryPath(sequence: number): string {
 
 export function keyPath(keyid: string): string {
   return `custody/keys/${keyid}.pem`;
-}
-
-export function timestampPath(sequence: number): string {
-  return `custody/${String(sequence).padStart(6, '0')}.tsr`;
 }
 
 /** What a path inside a bundle is, or undefined where it lies outside the layout. */

@@ -1,11 +1,11 @@
 // BagIt's tag files (RFC 8493) as pure functions of the chain up to its close entry.
-import { ImpoundError } from '../errors.ts';
+
 import type { ChainEntry } from '../custody/chain-reader.ts';
-import { sha256 } from './digest.ts';
+import { ImpoundError } from '../errors.ts';
 import { records } from './coverage.ts';
+import { sha256 } from './digest.ts';
 import { isRecord, type Statement } from './entry.ts';
 import { BAG_INFO, BAGIT, entryPath, keyPath, MANIFEST, TAG_MANIFEST } from './layout.ts';
-import type { ArtefactRecord } from './record.ts';
 
 const BAGIT_TEXT = 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n';
 
@@ -21,10 +21,15 @@ export interface PayloadDigest {
 export function payloadDigests(statements: readonly Statement[]): readonly PayloadDigest[] {
   const granted = statements.flatMap(({ subject, predicate }) =>
     predicate.action === 'grant'
-      ? subject.filter(({ name }) => name.startsWith('data/')).map(({ name, digest }) => grantSubject(name, digest.sha256, predicate.details))
+      ? subject
+          .filter(({ name }) => name.startsWith('data/'))
+          .map(({ name, digest }) => grantSubject(name, digest.sha256, predicate.details))
       : [],
   );
-  const digests = [...granted, ...records(statements).map(({ path, sha256: digest, size }) => ({ path, sha256: digest, size }))];
+  const digests = [
+    ...granted,
+    ...records(statements).map(({ path, sha256: digest, size }) => ({ path, sha256: digest, size })),
+  ];
   return digests.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
@@ -35,7 +40,10 @@ function grantSubject(path: string, digest: string, details: Readonly<Record<str
 }
 
 /** The four tag files, in the order in which they are written; throws `chain-broken` where there is no close entry. */
-export function tagFiles(entries: readonly ChainEntry[], keyPem: ReadonlyMap<string, string>): ReadonlyMap<string, Buffer> {
+export function tagFiles(
+  entries: readonly ChainEntry[],
+  keyPem: ReadonlyMap<string, string>,
+): ReadonlyMap<string, Buffer> {
   const closeIndex = entries.findIndex((entry) => entry.statement.predicate.action === 'close');
   const close = entries[closeIndex];
   if (close === undefined) {

@@ -1,7 +1,7 @@
 // A directory as a store: link(2) for put-once, fsync of file and folder, 0600 and 0700, no link ever followed.
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, opendir, realpath, rmdir, stat, unlink } from 'node:fs/promises';
-import { dirname, join, sep } from 'node:path';
+import { type FileHandle, link, lstat, mkdir, open, opendir, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import { assertBundlePath, isBundlePath } from '../format/layout.ts';
 import type { StoredObject } from '../format/record.ts';
@@ -58,10 +58,14 @@ export class DirectoryStore implements Store {
   async assertIdle(): Promise<void> {
     const pid = await runningOwner(join(this.#partial, OWNER));
     if (pid === undefined || pid === process.pid) return;
-    throw new ImpoundError('bundle-busy', `its capture is still running (pid ${pid}): stop that first, it seals what it has`, {
-      operation: 'open store',
-      thing: this.#root,
-    });
+    throw new ImpoundError(
+      'bundle-busy',
+      `its capture is still running (pid ${pid}): stop that first, it seals what it has`,
+      {
+        operation: 'open store',
+        thing: this.#root,
+      },
+    );
   }
 
   /** Gives the reserve back and removes the folder of half-written objects where nothing is left in it. */
@@ -84,7 +88,8 @@ export class DirectoryStore implements Store {
     try {
       return await this.#putOnce(path, bytes);
     } catch (error) {
-      if (!(error instanceof ImpoundError && error.code === 'store-full' && (await this.#removePartial(RESERVE)))) throw error;
+      if (!(error instanceof ImpoundError && error.code === 'store-full' && (await this.#removePartial(RESERVE))))
+        throw error;
       return await this.#putOnce(path, bytes);
     }
   }
@@ -117,10 +122,10 @@ export class DirectoryStore implements Store {
   async *list(prefix = ''): AsyncIterable<StoreEntry> {
     const folder = prefix === '' ? this.#root : join(this.#root, prefix);
     try {
-      const top = await stat(folder);
-      if (top.isDirectory()) yield* walk(folder, prefix);
+      const top = await lstat(folder).catch(ignoreAbsence);
+      if (top?.isDirectory()) yield* walk(folder, prefix);
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw storeError(error, 'list', folder);
+      throw storeError(error, 'list', folder);
     }
   }
 
@@ -158,22 +163,25 @@ export class DirectoryStore implements Store {
   }
 
   async *unfinished(): AsyncIterable<UnfinishedObject> {
-    for await (const { path: name, kind, size } of walk(this.#partial, '')) {
+    for await (const { path: name, kind } of this.#partials()) {
       const path = name.split('%').slice(0, -1).join('/');
       if (kind !== 'file' || !isBundlePath(path)) continue;
       const temporary = join(this.#partial, name);
       yield {
         path,
-        commit: async () => {
+        publish: async () => {
           const target = join(this.#root, path);
           await this.#ensureFolder(dirname(target));
-          await publish(temporary, target, path);
-          const digest = sha256Stream();
-          for await (const chunk of this.read(path)) await digest.update(chunk);
-          return { size, sha256: await digest.hex() };
+          await linkOnce(temporary, target, path);
         },
+        release: () => unlink(temporary),
       };
     }
+  }
+
+  async *#partials(): AsyncIterable<StoreEntry> {
+    const there = await lstat(this.#partial).catch(ignoreAbsence);
+    if (there !== undefined) yield* walk(this.#partial, '');
   }
 
   /** A folder on the way may be a link that somebody planted: the real path must be the plain one. */
@@ -272,8 +280,13 @@ class DirectoryWriter implements ObjectWriter {
   }
 }
 
-/** link(2) fails where the name is taken, which rename(2) would replace. */
 async function publish(temporary: string, target: string, path: string): Promise<void> {
+  await linkOnce(temporary, target, path);
+  await unlink(temporary);
+}
+
+/** link(2) fails where the name is taken, which rename(2) would replace. */
+async function linkOnce(temporary: string, target: string, path: string): Promise<void> {
   try {
     await link(temporary, target);
   } catch (error) {
@@ -284,7 +297,6 @@ async function publish(temporary: string, target: string, path: string): Promise
       cause: error,
     });
   }
-  await unlink(temporary);
   await syncFolder(dirname(target));
 }
 
@@ -304,13 +316,20 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Names that are no UTF-8 cannot be opened by the text that Node makes of them: they are told, and not followed. */
 async function* walk(folder: string, prefix: string): AsyncGenerator<StoreEntry> {
   for await (const item of await opendir(folder)) {
     const path = prefix === '' ? item.name : `${prefix}/${item.name}`;
-    if (item.isDirectory()) yield* walk(join(folder, item.name), path);
-    else if (item.isFile()) yield { path, kind: 'file', size: (await stat(join(folder, item.name))).size };
-    else yield { path, kind: item.isSymbolicLink() ? 'link' : 'other', size: 0 };
+    const below = join(folder, item.name);
+    const found = await lstat(below).catch(ignoreAbsence);
+    if (found?.isDirectory()) yield* walk(below, path);
+    else if (found?.isFile()) yield { path, kind: 'file', size: found.size };
+    else yield { path, kind: found?.isSymbolicLink() ? 'link' : 'other', size: 0 };
   }
+}
+
+function ignoreAbsence(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
 function missing(path: string, why: string): ImpoundError {
@@ -322,7 +341,11 @@ function storeError(error: unknown, operation: string, thing: string): ImpoundEr
   const errno = errnoOf(error);
   const context = { operation, thing, cause: error };
   if (errno === 'ENOSPC' || errno === 'EDQUOT') {
-    return new ImpoundError('store-full', `the store is full (${operation} ${thing}): make room or use another --store`, context);
+    return new ImpoundError(
+      'store-full',
+      `the store is full (${operation} ${thing}): make room or use another --store`,
+      context,
+    );
   }
   if (errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS') {
     return new ImpoundError('store-denied', `the store may not be written (${operation} ${thing}): ${errno}`, context);
@@ -330,10 +353,9 @@ function storeError(error: unknown, operation: string, thing: string): ImpoundEr
   if (errno === 'ENOTDIR' || errno === 'EEXIST') {
     return new ImpoundError('store-not-directory', `${thing} is not a directory; name a directory as --store`, context);
   }
-  return new ImpoundError('store-failed', `the store failed (${operation} ${thing}): ${errno ?? String(error)}`, context);
-}
-
-/** True where `path` lies in or below `folder`; both absolute. */
-export function isBelow(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+  return new ImpoundError(
+    'store-failed',
+    `the store failed (${operation} ${thing}): ${errno ?? String(error)}`,
+    context,
+  );
 }

@@ -42,10 +42,13 @@ export interface Store {
   unfinished(): AsyncIterable<UnfinishedObject>;
 }
 
+/** `release` comes after `publish` and after the object is on the chain: until then a crash finds it here again. */
 export interface UnfinishedObject {
   readonly path: string;
-  /** Puts what was written under the object's path. */
-  commit(): Promise<StoredObject>;
+  /** Puts what was written under the object's path; throws `object-exists` where that is taken. */
+  publish(): Promise<void>;
+  /** Forgets the half-written one. */
+  release(): Promise<void>;
 }
 
 /** The whole object in memory; throws `content-too-large` past `limit` bytes. */

@@ -33,7 +33,7 @@ export interface Member {
   /** Why the content is less than its source has, where a limit cut it. */
   readonly truncated?: string;
   /** Told of the member's line in the inner manifest, once its content has been read. */
-  readonly recorded?: (record: MemberRecord) => void;
+  readonly recorded?: (record: MemberRecord) => Promise<unknown>;
 }
 
 /** A line of the inner manifest. `path` is the name inside the tar; sizes are bytes, times nanoseconds as text. */
@@ -102,7 +102,7 @@ async function feed(pack: Pack, members: AsyncIterable<Member> | Iterable<Member
       record = recordOf(member, path, await streamContent(pack, headerOf(member, path), member.content));
     }
     manifest.push(jsonLine(record));
-    member.recorded?.(record);
+    await member.recorded?.(record);
   }
   const bytes = Buffer.concat(manifest);
   await entry(pack, { name: INNER_MANIFEST, mode: 0o600, size: bytes.length, mtime: EPOCH }, bytes);
@@ -183,7 +183,8 @@ async function copyContent(
   const write = async (chunk: Uint8Array): Promise<void> => {
     await digest.update(chunk);
     left -= chunk.length;
-    if (!sink.write(chunk)) await Promise.race([new Promise<void>((resolve) => sink.once('drain', () => resolve())), done]);
+    if (!sink.write(chunk))
+      await Promise.race([new Promise<void>((resolve) => sink.once('drain', () => resolve())), done]);
   };
   try {
     for await (const chunk of content.bytes) {
@@ -216,13 +217,18 @@ function entry(pack: Pack, header: MemberHeader, bytes: Uint8Array): Promise<voi
 /** What ustar's header has no room for; null where there is nothing. */
 function paxOf({ mtime, atime, ctime, uid = 0, gid = 0 }: Member): Record<string, string> | null {
   const pax: Record<string, string> = {};
-  if (mtime !== undefined && mtime % 1_000_000_000n !== 0n) pax.mtime = decimalSeconds(mtime);
+  if (mtime !== undefined && !isUstarTime(mtime)) pax.mtime = decimalSeconds(mtime);
   if (atime !== undefined) pax.atime = decimalSeconds(atime);
   if (ctime !== undefined) pax.ctime = decimalSeconds(ctime);
-  // the octal fields end at 2^21 - 1, which user namespaces exceed
-  if (uid > 0o7777777) pax.uid = String(uid);
-  if (gid > 0o7777777) pax.gid = String(gid);
+  // tar-stream writes six octal digits, which user namespaces exceed
+  if (uid > 0o777777) pax.uid = String(uid);
+  if (gid > 0o777777) pax.gid = String(gid);
   return Object.keys(pax).length === 0 ? null : pax;
+}
+
+/** tar-stream's own field holds whole seconds from 1970 to 2038. */
+function isUstarTime(time: bigint): boolean {
+  return time % 1_000_000_000n === 0n && time >= 0n && time < 2n ** 31n * 1_000_000_000n;
 }
 
 function contentSize(content: Member['content']): number {

@@ -120,7 +120,8 @@ class HashWorker {
     });
     this.#worker.on('error', (error) => {
       onGone(this);
-      for (const stream of this.streams.values()) stream.fail(error instanceof Error ? error : new Error(String(error)));
+      for (const stream of this.streams.values())
+        stream.fail(error instanceof Error ? error : new Error(String(error)));
     });
   }
 

@@ -36,7 +36,8 @@ export async function* readTar(bytes: AsyncIterable<Uint8Array>, thing: string):
       await source.skip(padding(fields.size));
       continue;
     }
-    if (fields.type === 'g' || fields.type === 'L' || fields.type === 'K') throw damaged(thing, `a member of type ${fields.type}`);
+    if (fields.type === 'g' || fields.type === 'L' || fields.type === 'K')
+      throw damaged(thing, `a member of type ${fields.type}`);
     const size = number(pax.get('size'), fields.size);
     let left = size;
     async function* content(): AsyncGenerator<Uint8Array> {
@@ -109,7 +110,8 @@ function parsePax(bytes: Buffer, thing: string): ReadonlyMap<string, string> {
     const record = bytes.subarray(space + 1, position + length - 1);
     const equals = record.indexOf(61);
     const valid = space > position && Number.isSafeInteger(length) && length > space - position + 2;
-    if (!valid || position + length > bytes.length || equals < 1) throw damaged(thing, 'a PAX header that cannot be read');
+    if (!valid || position + length > bytes.length || equals < 1)
+      throw damaged(thing, 'a PAX header that cannot be read');
     fields.set(record.subarray(0, equals).toString('utf8'), record.subarray(equals + 1).toString('utf8'));
     position += length;
   }

@@ -1,4 +1,5 @@
 // Zstandard, streamed: one frame out with a flush at every part, any number of frames in (RFC 8878).
+import type { Transform } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { ImpoundError } from '../errors.ts';
 
@@ -29,6 +30,7 @@ export function zstdCompress(content: AsyncIterable<Uint8Array>): CompressedStre
           contentSize += chunk.length;
           unflushed += chunk.length;
           if (!stream.write(chunk)) await drained(stream);
+          if (stream.destroyed) return;
           if (unflushed >= PART_BYTES) {
             unflushed = 0;
             stream.flush(constants.ZSTD_e_flush);
@@ -57,7 +59,8 @@ export function zstdCompress(content: AsyncIterable<Uint8Array>): CompressedStre
 }
 
 /** Waits until more may be written, or the stream has gone. */
-function drained(stream: NodeJS.EventEmitter): Promise<void> {
+function drained(stream: Transform): Promise<void> {
+  if (stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       stream.off('drain', done);
@@ -90,10 +93,14 @@ export async function* zstdDecompress(
     for await (const chunk of decompressFrame(source, thing)) {
       total += chunk.length;
       if (total > limit) {
-        throw new ImpoundError('content-too-large', `${thing} expands to more than ${limit} bytes; it was read no further`, {
-          operation: 'decompress',
-          thing,
-        });
+        throw new ImpoundError(
+          'content-too-large',
+          `${thing} expands to more than ${limit} bytes; it was read no further`,
+          {
+            operation: 'decompress',
+            thing,
+          },
+        );
       }
       yield chunk;
     }
@@ -142,7 +149,11 @@ function consumedOf(stream: ZstdDecompress): number {
 }
 
 function damaged(thing: string, cause: unknown): ImpoundError {
-  return new ImpoundError('content-damaged', `${thing} is not whole zstd frames`, { operation: 'decompress', thing, cause });
+  return new ImpoundError('content-damaged', `${thing} is not whole zstd frames`, {
+    operation: 'decompress',
+    thing,
+    cause,
+  });
 }
 
 /** An async iterator whose chunks can be given back. */

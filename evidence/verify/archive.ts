@@ -1,6 +1,6 @@
 // Question four: does every tar hold what its inner manifest says, and nothing that could leave a folder?
+import { createHash } from 'node:crypto';
 import { describeError, ImpoundError } from '../errors.ts';
-import { sha256 } from '../format/digest.ts';
 import { isRecord } from '../format/entry.ts';
 import type { ArtefactRecord } from '../format/record.ts';
 import { INNER_MANIFEST } from '../stream/archive.ts';
@@ -11,7 +11,6 @@ import type { Findings } from './report.ts';
 
 /** Content of one artefact at most: a segment is 16 GiB of source, and a tar adds headers. */
 export const MAX_CONTENT_BYTES = 17 * 1024 ** 3;
-const MAX_MEMBERS = 4_000_000;
 const MAX_LINE_BYTES = 256 * 1024;
 const KINDS: Readonly<Record<string, string>> = {
   '0': 'file',
@@ -26,7 +25,7 @@ export function isArchive(path: string): boolean {
   return path.endsWith('.tar') || path.endsWith('.tar.zst');
 }
 
-/** Reads the archive once; nothing is extracted. Memory: 32 bytes a member. */
+/** Reads the archive once, in memory of its own whatever it holds; nothing is extracted. */
 export async function checkArchive(
   stored: AsyncIterable<Uint8Array>,
   record: ArtefactRecord,
@@ -39,37 +38,54 @@ export async function checkArchive(
   } catch (error) {
     if (!(error instanceof ImpoundError)) throw error;
     if (truncated === undefined) report.add('archive-altered', path, describeError(error));
-    else report.warn('archive-truncated', path, `it ends early (${truncated}), so its members were checked only as far`);
+    else
+      report.warn('archive-truncated', path, `it ends early (${truncated}), so its members were checked only as far`);
   }
 }
 
 async function compare(content: AsyncIterable<Uint8Array>, path: string): Promise<void> {
-  const members: string[] = [];
-  let manifest: readonly string[] | undefined;
+  const members = new Tally();
+  const listed = new Tally();
+  let closed = false;
   for await (const member of readTar(content, path)) {
-    if (manifest !== undefined) throw altered(path, `a member follows ${INNER_MANIFEST}`);
-    if (member.path === INNER_MANIFEST) manifest = await manifestIdentities(member, path);
-    else members.push(await memberIdentity(member, path));
-    if (members.length > MAX_MEMBERS) throw altered(path, `it has more than ${MAX_MEMBERS} members`);
+    if (closed) throw altered(path, `a member follows ${INNER_MANIFEST}`);
+    closed = member.path === INNER_MANIFEST;
+    if (closed) await tallyManifest(member, listed, path);
+    else members.add(await memberIdentity(member, path));
   }
-  if (manifest === undefined) throw altered(path, `it has no ${INNER_MANIFEST}`);
-  if (manifest.length !== members.length) {
-    throw altered(path, `${INNER_MANIFEST} lists ${manifest.length} members, the archive has ${members.length}`);
+  if (!closed) throw altered(path, `it has no ${INNER_MANIFEST}`);
+  if (members.count !== listed.count) {
+    throw altered(path, `${INNER_MANIFEST} lists ${listed.count} members, the archive has ${members.count}`);
   }
-  const wrong = members.findIndex((identity, index) => identity !== manifest[index]);
-  if (wrong !== -1) throw altered(path, `member ${wrong + 1} is not as ${INNER_MANIFEST} lists it`);
+  if (members.hex() !== listed.hex()) throw altered(path, `its members are not as ${INNER_MANIFEST} lists them`);
 }
 
-/** All that the manifest and the tar say alike, in one short digest. */
+/** A running digest over what is said of each member, in order: the same memory for any number of them. */
+class Tally {
+  readonly #digest = createHash('sha256');
+  count = 0;
+
+  add(identity: string): void {
+    this.#digest.update(identity);
+    this.count++;
+  }
+
+  hex(): string {
+    return this.#digest.digest('hex');
+  }
+}
+
+/** All that the manifest and the tar say alike, as one line. */
 function identity(fields: readonly unknown[]): string {
-  return sha256(Buffer.from(JSON.stringify(fields))).slice(0, 32);
+  return `${JSON.stringify(fields)}\n`;
 }
 
 async function memberIdentity(member: TarMember, path: string): Promise<string> {
   const kind = KINDS[member.type];
   const name = member.path.replace(/\/$/, '');
   const unsafe = name.startsWith('/') || name.split('/').some((segment) => segment === '..' || segment === '');
-  if (kind === undefined || unsafe) throw altered(path, `member ${JSON.stringify(name.slice(0, 200))} could leave its folder`);
+  if (kind === undefined || unsafe)
+    throw altered(path, `member ${JSON.stringify(name.slice(0, 200))} could leave its folder`);
   const hash = kind === 'file' ? await contentDigest(member) : null;
   const link = kind === 'symlink' ? member.linkTarget : null;
   return identity([name, kind, member.mode, member.uid, member.gid, member.size, hash, link]);
@@ -86,18 +102,19 @@ async function contentDigest(member: TarMember): Promise<string> {
   }
 }
 
-async function manifestIdentities(member: TarMember, path: string): Promise<readonly string[]> {
-  const identities: string[] = [];
+async function tallyManifest(member: TarMember, listed: Tally, path: string): Promise<void> {
   let pending: Buffer = Buffer.alloc(0);
   for await (const chunk of member.content) {
     pending = Buffer.concat([pending, chunk]);
-    for (let end = pending.indexOf(10); end !== -1; end = pending.indexOf(10)) {
-      identities.push(lineIdentity(pending.subarray(0, end), path));
-      pending = pending.subarray(end + 1);
+    let start = 0;
+    for (let end = pending.indexOf(10); end !== -1; end = pending.indexOf(10, start)) {
+      listed.add(lineIdentity(pending.subarray(start, end), path));
+      start = end + 1;
     }
-    if (pending.length > MAX_LINE_BYTES || identities.length > MAX_MEMBERS) throw altered(path, `${INNER_MANIFEST} is too large`);
+    pending = pending.subarray(start);
+    if (pending.length > MAX_LINE_BYTES)
+      throw altered(path, `${INNER_MANIFEST} has a line of more than ${MAX_LINE_BYTES} bytes`);
   }
-  return identities;
 }
 
 function lineIdentity(line: Buffer, path: string): string {
@@ -109,7 +126,16 @@ function lineIdentity(line: Buffer, path: string): string {
   }
   if (!isRecord(record)) throw altered(path, `${INNER_MANIFEST} has a line that is not JSON`);
   const { kind, mode, uid, gid, size } = record;
-  return identity([record.path, kind, mode, uid, gid, size, record.sha256 ?? null, kind === 'symlink' ? record.linkTarget : null]);
+  return identity([
+    record.path,
+    kind,
+    mode,
+    uid,
+    gid,
+    size,
+    record.sha256 ?? null,
+    kind === 'symlink' ? record.linkTarget : null,
+  ]);
 }
 
 function altered(path: string, why: string): ImpoundError {

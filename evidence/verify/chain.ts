@@ -1,10 +1,11 @@
 // Question two: is the custody chain whole, in order, and signed by whom it should be?
-import type { TrustedKey } from '../custody/key.ts';
-import { keyidOf, parsePublicKey, publicPem, signatureMatches } from '../custody/key.ts';
+
 import { type ChainEntry, parseEntry } from '../custody/chain-reader.ts';
 import type { ChainHead } from '../custody/chain-writer.ts';
+import type { TrustedKey } from '../custody/key.ts';
+import { keyidOf, parsePublicKey, publicPem, signatureMatches } from '../custody/key.ts';
 import { describeError, ImpoundError } from '../errors.ts';
-import { ACTIONS, SEALED_ACTIONS } from '../format/entry.ts';
+import { ACTIONS, artefactRecords, SEALED_ACTIONS } from '../format/entry.ts';
 import { MAX_ENTRY_BYTES, signedBytes } from '../format/envelope.ts';
 import { entryPath, keyPath, layoutOf } from '../format/layout.ts';
 import { readWhole, type Store } from '../store/store.ts';
@@ -57,6 +58,7 @@ export async function checkChain(
       continue;
     }
     if (introduced.size === 0) introduced.add(entry.envelope.keyid);
+    if (!hasReadableRecords(entry, report)) continue;
     const signed = checkSignature(entry, { keys, introduced, sealed, trusted: options.trusted }, report);
     if (signed === 'foreign') continue;
     checkOrder(entry, entries, sealed, report);
@@ -64,7 +66,8 @@ export async function checkChain(
     if (predicate.action === 'seal') sealed = true;
     if (signed === 'invalid') continue;
     genuine.push(entry);
-    if (predicate.action === 'transfer' && typeof predicate.details.keyid === 'string') introduced.add(predicate.details.keyid);
+    if (predicate.action === 'transfer' && typeof predicate.details.keyid === 'string')
+      introduced.add(predicate.details.keyid);
   }
   checkHead(options.head, genuine, report);
   checkKeysUsed(keys, read, report);
@@ -132,6 +135,17 @@ interface Keys {
   readonly sealed: boolean;
 }
 
+function hasReadableRecords({ statement, sequence }: ChainEntry, report: Findings): boolean {
+  if (statement.predicate.action !== 'collect') return true;
+  try {
+    artefactRecords(statement.predicate.details, entryPath(sequence));
+    return true;
+  } catch (error) {
+    report.add('entry-altered', entryPath(sequence), describeError(error));
+    return false;
+  }
+}
+
 /** `foreign`: by a key that the chain did not introduce, after the seal, where it can do no harm. */
 function checkSignature(entry: ChainEntry, keys: Keys, report: Findings): 'genuine' | 'invalid' | 'foreign' {
   const { keyid, payload, signature } = entry.envelope;
@@ -176,7 +190,10 @@ function checkOrder(entry: ChainEntry, before: readonly ChainEntry[], sealed: bo
     report.add('entry-out-of-order', path, `"${predicate.action}" may not follow the close`);
   }
   if (first !== undefined && predicate.bundle !== first.bundle) {
-    report.add('entry-misplaced', path, 'the entry is of another bundle', { expected: first.bundle, found: predicate.bundle });
+    report.add('entry-misplaced', path, 'the entry is of another bundle', {
+      expected: first.bundle,
+      found: predicate.bundle,
+    });
   }
   if (last !== undefined && predicate.time < last.time) {
     report.warn('clock', path, `its time ${predicate.time} is before the previous entry's ${last.time}`);
@@ -190,10 +207,15 @@ function checkHead(head: ChainHead | undefined, entries: readonly ChainEntry[], 
   if (head === undefined) return;
   const there = entries.find((entry) => entry.sequence === head.sequence);
   if (there?.sha256 === head.sha256) return;
-  report.add('head-missing', entryPath(head.sequence), 'the entry given as --head is not on this chain: its tail was cut off or rewritten', {
-    expected: head.sha256,
-    found: there?.sha256 ?? 'nothing',
-  });
+  report.add(
+    'head-missing',
+    entryPath(head.sequence),
+    'the entry given as --head is not on this chain: its tail was cut off or rewritten',
+    {
+      expected: head.sha256,
+      found: there?.sha256 ?? 'nothing',
+    },
+  );
 }
 
 async function readKeys(

@@ -50,7 +50,8 @@ export async function checkPayload(
   // the largest first, so that the last one does not run alone at the end
   const order = [...expected].sort(([a], [b]) => (files.get(b) ?? 0) - (files.get(a) ?? 0));
   await forEachBounded(order, options.parallel, async ([path, sha256]) => {
-    if (!files.has(path)) report.add('payload-missing', path, 'the chain names this file and it is not there', { expected: sha256 });
+    if (!files.has(path))
+      report.add('payload-missing', path, 'the chain names this file and it is not there', { expected: sha256 });
     else await checkFile(store, path, { sha256, record: artefacts.get(path) }, progress, report);
   });
   return total;
@@ -74,13 +75,17 @@ async function checkFile(
     await measured.drain();
     const found = await measured.sha256();
     if (found !== expected.sha256) {
-      report.add('payload-altered', path, 'its bytes are not those that were stored', { expected: expected.sha256, found });
+      report.add('payload-altered', path, 'its bytes are not those that were stored', {
+        expected: expected.sha256,
+        found,
+      });
     }
     for (const part of await measured.wrongParts()) {
       report.add('payload-altered', path, `part ${part.number} is not as it was uploaded`, part);
     }
   } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'object-missing') report.add('payload-missing', path, error.message);
+    if (error instanceof ImpoundError && error.code === 'object-missing')
+      report.add('payload-missing', path, error.message);
     else report.skip(path, describeError(error));
     measured.abandon();
   }
@@ -126,7 +131,9 @@ class Measured implements AsyncIterable<Uint8Array> {
     if (this.#part !== undefined) this.#digests.push(this.#part.hex());
     const found = await Promise.all(this.#digests);
     return this.#parts.flatMap((part, index) =>
-      found[index] === part.sha256 ? [] : [{ number: index + 1, expected: part.sha256, found: found[index] ?? 'nothing' }],
+      found[index] === part.sha256
+        ? []
+        : [{ number: index + 1, expected: part.sha256, found: found[index] ?? 'nothing' }],
     );
   }
 

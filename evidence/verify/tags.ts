@@ -20,7 +20,8 @@ export async function checkTags(
   const closeIndex = chain.entries.findIndex((entry) => entry.statement.predicate.action === 'close');
   if (closeIndex === -1) {
     for (const path of [BAGIT, BAG_INFO, MANIFEST, TAG_MANIFEST]) {
-      if (files.has(path)) report.add('tag-added', path, 'it stands there and the chain has no close entry: its tail was cut off');
+      if (files.has(path))
+        report.add('tag-added', path, 'it stands there and the chain has no close entry: its tail was cut off');
     }
     if (chain.sealed) report.add('seal-altered', MANIFEST, 'the chain is sealed without a close entry');
     return;
@@ -61,12 +62,7 @@ async function checkTag(
 }
 
 /** Where an entry is missing, the seal still tells whether the manifests are the sealed ones, and they the rest. */
-async function isSealedAs(
-  store: Store,
-  entries: readonly ChainEntry[],
-  path: string,
-  found: Buffer,
-): Promise<boolean> {
+async function isSealedAs(store: Store, entries: readonly ChainEntry[], path: string, found: Buffer): Promise<boolean> {
   const seal = entries.find((entry) => entry.statement.predicate.action === 'seal');
   const sealed = (name: string): string | undefined =>
     seal?.statement.subject.find((subject) => subject.name === name)?.digest.sha256;
@@ -83,10 +79,14 @@ function difference(path: string, expected: Buffer, found: Buffer): string {
   const is = parseManifest(found.toString('utf8'));
   if (is === undefined) return ': it has a line that is not a digest and a path';
   const names = [
-    ...[...should].filter(([name, digest]) => is.get(name) !== digest).map(([name]) => `${is.has(name) ? 'changed' : 'missing'} ${name}`),
+    ...[...should]
+      .filter(([name, digest]) => is.get(name) !== digest)
+      .map(([name]) => `${is.has(name) ? 'changed' : 'missing'} ${name}`),
     ...[...is.keys()].filter((name) => !should.has(name)).map((name) => `added ${name}`),
   ];
-  return names.length === 0 ? '' : `: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`;
+  return names.length === 0
+    ? ''
+    : `: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`;
 }
 
 function checkSeal(entries: readonly ChainEntry[], expected: ReadonlyMap<string, Buffer>, report: Findings): void {
@@ -96,9 +96,14 @@ function checkSeal(entries: readonly ChainEntry[], expected: ReadonlyMap<string,
     const digest = seal.statement.subject.find(({ name }) => name === path)?.digest.sha256;
     const made = sha256(expected.get(path) ?? Buffer.alloc(0));
     if (digest === made) continue;
-    report.add('seal-altered', entryPath(seal.sequence), `what it seals as ${path} is not what the chain makes of itself`, {
-      expected: digest ?? 'nothing',
-      found: made,
-    });
+    report.add(
+      'seal-altered',
+      entryPath(seal.sequence),
+      `what it seals as ${path} is not what the chain makes of itself`,
+      {
+        expected: digest ?? 'nothing',
+        found: made,
+      },
+    );
   }
 }

@@ -26,14 +26,23 @@ test('one collector that throws, one that hangs and one whose content fails lose
     collector(
       'hangs',
       async function* () {
-        yield { kind: 'artefact', path: '10-process/hung.txt.zst', source: 'a pipe', content: neverEnding('first bytes') };
+        yield {
+          kind: 'artefact',
+          path: '10-process/hung.txt.zst',
+          source: 'a pipe',
+          content: neverEnding('first bytes'),
+        };
       },
       { limits: { bytes: 1000, seconds: 0.3 } },
     ),
-    collector('stalls', async function* () {
-      yield gap('absent', 'never said');
-      await new Promise(() => undefined);
-    }, { limits: { bytes: 1000, seconds: 0.3 } }),
+    collector(
+      'stalls',
+      async function* () {
+        yield gap('absent', 'never said');
+        await new Promise(() => undefined);
+      },
+      { limits: { bytes: 1000, seconds: 0.3 } },
+    ),
     collector('content', async function* () {
       yield { kind: 'artefact', path: '10-process/half.txt', source: 'a disk', content: failing() };
       yield artefact('10-process/after.txt', 'goes on');
@@ -51,7 +60,9 @@ test('one collector that throws, one that hangs and one whose content fails lose
     text: 'complete',
   });
   const stored = records((await readChain(made.store)).map(({ statement }) => statement));
-  const truncated = Object.fromEntries(stored.filter((record) => record.truncated).map((record) => [record.path, record.truncated]));
+  const truncated = Object.fromEntries(
+    stored.filter((record) => record.truncated).map((record) => [record.path, record.truncated]),
+  );
   assert.deepEqual(truncated, {
     'data/10-process/hung.txt.zst': 'its deadline passed',
     'data/10-process/half.txt': 'reading failed: EIO: i/o error',
@@ -79,7 +90,13 @@ test('gaps with the same cause are one group that says how many, and the chain k
   ]);
   const lines = (await readWhole(made.store, 'data/00-meta/gaps.jsonl', 1e6)).toString().trim().split('\n');
   const gaps = lines.map((line) => JSON.parse(line) as { reason: string; count: number; names: string[] });
-  assert.deepEqual(gaps.map(({ reason, count, names }) => [reason, count, names.length]), [['vanished', 5000, 1000], ['denied', 1, 1]]);
+  assert.deepEqual(
+    gaps.map(({ reason, count, names }) => [reason, count, names.length]),
+    [
+      ['vanished', 5000, 1000],
+      ['denied', 1, 1],
+    ],
+  );
   const statements = (await readChain(made.store)).map(({ statement }) => statement);
   const chain = JSON.stringify(statements);
   assert.ok(chain.includes('"pid 19"') && !chain.includes('"pid 20"'));
@@ -87,9 +104,13 @@ test('gaps with the same cause are one group that says how many, and the chain k
 
 test('a limit in bytes cuts the artefact and says so', async (t) => {
   const made = await makeBundle(await temporaryFolder(t), [
-    collector('large', async function* () {
-      yield artefact('10-process/a.txt', 'x'.repeat(600), 'y'.repeat(600));
-    }, { limits: { bytes: 1000, seconds: 5 } }),
+    collector(
+      'large',
+      async function* () {
+        yield artefact('10-process/a.txt', 'x'.repeat(600), 'y'.repeat(600));
+      },
+      { limits: { bytes: 1000, seconds: 5 } },
+    ),
   ]);
   assert.equal((await readWhole(made.store, 'data/10-process/a.txt', 5000)).length, 1000);
   assert.deepEqual((await coverageOf(made)).collectors[0]?.gaps, { truncated: 1 });
@@ -98,17 +119,30 @@ test('a limit in bytes cuts the artefact and says so', async (t) => {
 test('the volatile core ends before bulk begins, in order of volatility, and what runs throughout sees each phase', async (t) => {
   const order: string[] = [];
   const step = (name: string, phase: 'volatile' | 'bulk', volatility: number) =>
-    collector(name, async function* () {
-      order.push(`${name} begins`);
-      yield artefact(`10-process/${name}.txt`, name);
-      order.push(`${name} ends`);
-    }, { phase, volatility });
-  const throughout = collector('clock', async function* (context) {
-    const phases: string[] = [];
-    for await (const phase of context.phases) phases.push(phase);
-    yield artefact('00-meta/clock.jsonl', JSON.stringify(phases));
-  }, { phase: 'throughout' });
-  const made = await makeBundle(await temporaryFolder(t), [step('bulk', 'bulk', 0), step('second', 'volatile', 2), step('first', 'volatile', 1), throughout]);
+    collector(
+      name,
+      async function* () {
+        order.push(`${name} begins`);
+        yield artefact(`10-process/${name}.txt`, name);
+        order.push(`${name} ends`);
+      },
+      { phase, volatility },
+    );
+  const throughout = collector(
+    'clock',
+    async function* (context) {
+      const phases: string[] = [];
+      for await (const phase of context.phases) phases.push(phase);
+      yield artefact('00-meta/clock.jsonl', JSON.stringify(phases));
+    },
+    { phase: 'throughout' },
+  );
+  const made = await makeBundle(await temporaryFolder(t), [
+    step('bulk', 'bulk', 0),
+    step('second', 'volatile', 2),
+    step('first', 'volatile', 1),
+    throughout,
+  ]);
   assert.equal(order[0], 'first begins');
   assert.equal(order[1], 'second begins');
   assert.ok(order.indexOf('bulk begins') > order.indexOf('second ends'));
@@ -123,13 +157,26 @@ test('a capture that is stopped seals what it has, and says of each collector th
       collector('done', async function* () {
         yield artefact('10-process/done.txt', 'done');
       }),
-      collector('running', async function* () {
-        setTimeout(() => stop.abort(), 50);
-        yield { kind: 'artefact', path: '10-process/running.txt', source: 'a pipe', content: neverEnding('first bytes') };
-      }, { volatility: 2 }),
-      collector('waiting', async function* () {
-        yield artefact('60-file/never.txt', 'never');
-      }, { phase: 'bulk' }),
+      collector(
+        'running',
+        async function* () {
+          setTimeout(() => stop.abort(), 50);
+          yield {
+            kind: 'artefact',
+            path: '10-process/running.txt',
+            source: 'a pipe',
+            content: neverEnding('first bytes'),
+          };
+        },
+        { volatility: 2 },
+      ),
+      collector(
+        'waiting',
+        async function* () {
+          yield artefact('60-file/never.txt', 'never');
+        },
+        { phase: 'bulk' },
+      ),
     ],
     { signal: stop.signal },
   );
@@ -137,11 +184,17 @@ test('a capture that is stopped seals what it has, and says of each collector th
   assert.deepEqual(await outcomes(made), { done: 'complete', running: 'aborted', waiting: 'aborted' });
 });
 
-test('a store that fills up ends the capture, and what was written until then verifies', { skip: needsRoot }, async (t) => {
+test('a store that fills up ends the capture, and what was written until then verifies', {
+  skip: needsRoot,
+}, async (t) => {
   const disk = await smallDisk(t, 6);
-  const large = collector('large', async function* () {
-    yield artefact('60-file/large.bin', ...Array.from({ length: 16 }, () => Buffer.alloc(1024 * 1024, 7)));
-  }, { volatility: 9 });
+  const large = collector(
+    'large',
+    async function* () {
+      yield artefact('60-file/large.bin', ...Array.from({ length: 16 }, () => Buffer.alloc(1024 * 1024, 7)));
+    },
+    { volatility: 9 },
+  );
   await assert.rejects(makeBundle(disk, [...sampleCollectors, large]), { code: 'store-full' });
 });
 

@@ -60,7 +60,12 @@ async function digests(folder: string): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const file of files) {
     const path = join(file.parentPath, file.name);
-    found.set(path, createHash('sha256').update(await readFile(path)).digest('hex'));
+    found.set(
+      path,
+      createHash('sha256')
+        .update(await readFile(path))
+        .digest('hex'),
+    );
   }
   return found;
 }

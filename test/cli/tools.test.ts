@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { cli, lastLine } from '../helpers/cli.ts';
 import { needs } from '../helpers/component.ts';
-import { cacheDirectory, pythonEnvironment } from '../testbed/components.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { cacheDirectory, pythonEnvironment } from '../testbed/components.ts';
 
 test('a capture of this machine', async (t) => {
   const home = await temporaryFolder(t);
-  const captured = await cli(['capture', '--local', '--store', join(home, 'store'), '--case', 'IR-7', '--reason', 'a test'], { home });
+  const captured = await cli(
+    ['capture', '--local', '--store', join(home, 'store'), '--case', 'IR-7', '--reason', 'a test'],
+    { home },
+  );
   assert.equal(captured.code, 0, captured.stderr);
   const bundle = lastLine(captured);
   const key = join(home, 'impound/signing.pem.pub');
@@ -41,7 +44,8 @@ test('a capture of this machine', async (t) => {
     const script = /```sh\n(.*?)```/s.exec(document)?.[1] ?? '';
     assert.ok(script.split('\n').length < 32);
     await writeFile(join(home, 'check-chain.sh'), script);
-    const check = (): string => execFileSync('sh', [join(home, 'check-chain.sh'), bundle, key], { stdio: 'pipe' }).toString();
+    const check = (): string =>
+      execFileSync('sh', [join(home, 'check-chain.sh'), bundle, key], { stdio: 'pipe' }).toString();
     assert.match(check(), /^intact: \d+ entries signed by this key, head \d+:[0-9a-f]{64}$/m);
     const host = join(bundle, 'data/00-meta/host.json');
     const before = await readFile(host);
@@ -49,7 +53,10 @@ test('a capture of this machine', async (t) => {
     assert.throws(check);
     const verified = await cli(['verify', bundle], { home });
     assert.equal(verified.code, 1);
-    assert.match(verified.stdout, /data\/00-meta\/host\.json: its bytes are not those that were stored \[payload-altered\]/);
+    assert.match(
+      verified.stdout,
+      /data\/00-meta\/host\.json: its bytes are not those that were stored \[payload-altered\]/,
+    );
     await writeFile(host, before);
     assert.match(check(), /^intact/);
   });
@@ -65,9 +72,15 @@ test('a capture of this machine', async (t) => {
 
   await t.test('is read with cat, jq and tar', async () => {
     const table = await cli(['cat', bundle, '10-process/processes.jsonl'], { home });
-    const rows = table.stdout.trim().split('\n').map((line) => JSON.parse(line) as { process: { pid: number } });
+    const rows = table.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { process: { pid: number } });
     assert.ok(rows.some(({ process: { pid } }) => pid === process.pid));
-    const names = execFileSync('sh', ['-c', `zstd -dc "${bundle}/data/10-process/proc.tar.zst" | tar -t`], { stdio: 'pipe', maxBuffer: 1e8 });
+    const names = execFileSync('sh', ['-c', `zstd -dc "${bundle}/data/10-process/proc.tar.zst" | tar -t`], {
+      stdio: 'pipe',
+      maxBuffer: 1e8,
+    });
     assert.match(names.toString(), new RegExp(`^${process.pid}/cmdline$`, 'm'));
   });
 

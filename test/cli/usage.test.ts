@@ -50,7 +50,10 @@ test('wrong words and bad input', async (t) => {
   }
   await t.test('nothing was written', async () => {
     const left = await readdir(home, { recursive: true });
-    assert.deepEqual(left.filter((name) => name.startsWith('evidence')), []);
+    assert.deepEqual(
+      left.filter((name) => name.startsWith('evidence')),
+      [],
+    );
   });
 });
 
@@ -73,6 +76,9 @@ test('help, completion and the registry print', async (t) => {
   const completion = await cli(['completion'], { home });
   assert.match(completion.stdout, /complete -/);
   const collectors = await cli(['collectors', '--json'], { home });
-  const names = collectors.stdout.trim().split('\n').map((line) => (JSON.parse(line) as { name: string }).name);
+  const names = collectors.stdout
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { name: string }).name);
   assert.deepEqual(names, ['clock', 'processes', 'sockets', 'docker', 'binaries', 'kernel', 'host']);
 });

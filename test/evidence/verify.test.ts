@@ -6,10 +6,11 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { keyidOf, parsePublicKey, publicPem } from '../../evidence/custody/key.ts';
-import { encodeEnvelope, parseEnvelope, signedBytes } from '../../evidence/format/envelope.ts';
 import { sha256 } from '../../evidence/format/digest.ts';
-import { DirectoryStore, ImpoundError, readChain, verifyBundle, type VerifyReport } from '../../evidence/index.ts';
-import { makeBundle, type MadeBundle } from '../helpers/bundle.ts';
+import { encodeEnvelope, parseEnvelope, signedBytes } from '../../evidence/format/envelope.ts';
+import { canonicalSignature } from '../../evidence/format/signature.ts';
+import { DirectoryStore, ImpoundError, readChain, type VerifyReport, verifyBundle } from '../../evidence/index.ts';
+import { type MadeBundle, makeBundle } from '../helpers/bundle.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const RUNS = 150;
@@ -124,7 +125,11 @@ test('manifest and tag manifest edited so that they agree with an altered file a
   await editConsistently(made.path, path);
   const report = await verify(made.path);
   assert.equal(report.verdict, 'not intact');
-  assert.deepEqual(report.findings.map((finding) => finding.path).sort(), [path, 'manifest-sha256.txt', 'tagmanifest-sha256.txt']);
+  assert.deepEqual(report.findings.map((finding) => finding.path).sort(), [
+    path,
+    'manifest-sha256.txt',
+    'tagmanifest-sha256.txt',
+  ]);
 });
 
 async function editConsistently(bundle: string, path: string): Promise<void> {
@@ -135,7 +140,10 @@ async function editConsistently(bundle: string, path: string): Promise<void> {
   const edited = manifest.replace(sha256(before), sha256(after));
   await writeFile(join(bundle, 'manifest-sha256.txt'), edited);
   const tags = await readFile(join(bundle, 'tagmanifest-sha256.txt'), 'utf8');
-  await writeFile(join(bundle, 'tagmanifest-sha256.txt'), tags.replace(sha256(Buffer.from(manifest)), sha256(Buffer.from(edited))));
+  await writeFile(
+    join(bundle, 'tagmanifest-sha256.txt'),
+    tags.replace(sha256(Buffer.from(manifest)), sha256(Buffer.from(edited))),
+  );
 }
 
 test('the last entries removed are seen with --head, and without it the bundle is not intact', async (t) => {
@@ -148,7 +156,10 @@ test('the last entries removed are seen with --head, and without it the bundle i
       await rm(join(copy, `custody/${String(sequence).padStart(6, '0')}.dsse.json`));
     }
     const report = await verifyBundle(openCopy(copy), { head: made.head });
-    assert.ok(report.findings.some(({ code }) => code === 'head-missing'), `${cut} entries cut`);
+    assert.ok(
+      report.findings.some(({ code }) => code === 'head-missing'),
+      `${cut} entries cut`,
+    );
     assert.notEqual((await verify(copy)).verdict, 'intact');
   }
 });
@@ -175,18 +186,29 @@ async function resign(made: MadeBundle): Promise<void> {
   const digests = new Map<string, string>();
   for (const { sequence, statement } of await readChain(made.store)) {
     const name = `custody/${String(sequence).padStart(6, '0')}.dsse.json`;
-    const subject = statement.subject.map((each) => ({ ...each, digest: { sha256: digests.get(each.name) ?? each.digest.sha256 } }));
+    const subject = statement.subject.map((each) => ({
+      ...each,
+      digest: { sha256: digests.get(each.name) ?? each.digest.sha256 },
+    }));
     if (statement.predicate.action === 'seal') {
       const path = join(made.path, 'tagmanifest-sha256.txt');
       let tags = await readFile(path, 'utf8');
-      for (const [file, digest] of digests) tags = tags.replace(new RegExp(`^[0-9a-f]{64} {2}${file}$`, 'm'), `${digest}  ${file}`);
-      tags = tags.replace(/^[0-9a-f]{64} {2}custody\/keys.*$/m, `${sha256(Buffer.from(publicPem(publicKey)))}  custody/keys/${keyid}.pem`);
+      for (const [file, digest] of digests)
+        tags = tags.replace(new RegExp(`^[0-9a-f]{64} {2}${file}$`, 'm'), `${digest}  ${file}`);
+      tags = tags.replace(
+        /^[0-9a-f]{64} {2}custody\/keys.*$/m,
+        `${sha256(Buffer.from(publicPem(publicKey)))}  custody/keys/${keyid}.pem`,
+      );
       await writeFile(path, tags);
       subject.splice(1, 1, { name: 'tagmanifest-sha256.txt', digest: { sha256: sha256(Buffer.from(tags)) } });
     }
     const again = { ...statement, subject, predicate: { ...statement.predicate, previous } };
     const payload = Buffer.from(JSON.stringify(again));
-    const bytes = encodeEnvelope({ payload, keyid, signature: sign('sha256', signedBytes(payload), privateKey) });
+    const bytes = encodeEnvelope({
+      payload,
+      keyid,
+      signature: canonicalSignature(sign('sha256', signedBytes(payload), privateKey)),
+    });
     await writeFile(join(made.path, name), bytes);
     previous = sha256(bytes);
     digests.set(name, previous);
@@ -199,7 +221,11 @@ test('one entry signed anew by another key is named', async (t) => {
   const path = 'custody/000002.dsse.json';
   const { payload } = parseEnvelope(await readFile(join(made.path, path)), path);
   const keyid = keyidOf(createPublicKey(privateKey));
-  const bytes = encodeEnvelope({ payload, keyid, signature: sign('sha256', signedBytes(payload), privateKey) });
+  const bytes = encodeEnvelope({
+    payload,
+    keyid,
+    signature: canonicalSignature(sign('sha256', signedBytes(payload), privateKey)),
+  });
   await writeFile(join(made.path, path), bytes);
   const report = await verify(made.path);
   assert.ok(report.findings.some(({ code, path: named }) => code === 'signer-unknown' && named === path));
@@ -211,7 +237,10 @@ test('an unsealed bundle says so, and what no entry names is uncommitted there',
   await writeFile(join(made.path, 'data/70-log/late.txt'), 'stored, not yet on the chain');
   const report = await verify(made.path);
   assert.equal(report.verdict, 'unsealed');
-  assert.deepEqual(report.warnings.map(({ code, path }) => [code, path]), [['uncommitted', 'data/70-log/late.txt']]);
+  assert.deepEqual(
+    report.warnings.map(({ code, path }) => [code, path]),
+    [['uncommitted', 'data/70-log/late.txt']],
+  );
 });
 
 test('what is no bundle is refused with a code', async (t) => {
@@ -230,7 +259,10 @@ test('an entry of 50 MB is refused unread', async (t) => {
 
 test('names that could lead out of the bundle are named and never opened', async (t) => {
   const made = await makeBundle(await temporaryFolder(t));
-  await appendFile(join(made.path, 'manifest-sha256.txt'), `${'0'.repeat(64)}  ../../outside\n${'0'.repeat(64)}  /etc/passwd\n`);
+  await appendFile(
+    join(made.path, 'manifest-sha256.txt'),
+    `${'0'.repeat(64)}  ../../outside\n${'0'.repeat(64)}  /etc/passwd\n`,
+  );
   await writeFile(join(made.path, 'data/00-meta/with\nnewline'), 'x');
   await rename(join(made.path, 'data/50-kernel'), join(made.path, '../elsewhere'));
   await symlink('../elsewhere', join(made.path, 'data/50-kernel'));

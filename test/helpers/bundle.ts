@@ -2,6 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { type Artefact, type Collector, gap, runCapture } from '../../capture/index.ts';
+import { signerOf } from '../../evidence/custody/key.ts';
 import {
   beginBundle,
   beginSession,
@@ -17,7 +18,6 @@ import {
   systemClock,
   tarArchive,
 } from '../../evidence/index.ts';
-import { signerOf } from '../../evidence/custody/key.ts';
 
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -54,7 +54,10 @@ export const sampleCollectors: readonly Collector[] = [
     yield gap('vanished', 'pid 18', 'ended while it was read');
   }),
   collector('archive', async function* () {
-    const members = ['1/cmdline', '1/environ', '2/cmdline'].map((name) => ({ name, content: Buffer.from(name.repeat(50)) }));
+    const members = ['1/cmdline', '1/environ', '2/cmdline'].map((name) => ({
+      name,
+      content: Buffer.from(name.repeat(50)),
+    }));
     yield { kind: 'artefact', path: '10-process/proc.tar.zst', source: 'a test', content: tarArchive(members) };
   }),
   collector('text', async function* () {
@@ -72,7 +75,10 @@ export interface MadeBundle {
 }
 
 export function openStore(storeRoot: string, prefix: string): DirectoryStore {
-  return new DirectoryStore({ root: join(storeRoot, prefix), partial: join(storeRoot, '.partial', prefix.split('/').at(-1) ?? '') });
+  return new DirectoryStore({
+    root: join(storeRoot, prefix),
+    partial: join(storeRoot, '.partial', prefix.split('/').at(-1) ?? ''),
+  });
 }
 
 export interface MakeOptions {

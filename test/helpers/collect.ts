@@ -23,6 +23,8 @@ export async function collect(
   overrides: Partial<NodeContext> = {},
 ): Promise<Collected> {
   const footprint: FootprintItem[] = [];
+  const artefacts = new Map<string, Buffer>();
+  const gaps: Gap[] = [];
   const ending = new AbortController();
   const host = overrides.host ?? hostAt('/');
   const signal = overrides.signal ?? ending.signal;
@@ -31,6 +33,7 @@ export async function collect(
     limits: collector.limits,
     log: silent,
     phases: phasesOf('volatile', 'end'),
+    gap: (found) => void gaps.push({ ...found }),
     clock() {},
     host,
     profile: 'quick',
@@ -40,8 +43,6 @@ export async function collect(
     footprint: (item) => void footprint.push(item),
     ...overrides,
   };
-  const artefacts = new Map<string, Buffer>();
-  const gaps: Gap[] = [];
   const reading: Promise<void>[] = [];
   try {
     for await (const item of collector.collect(context)) {

@@ -3,7 +3,18 @@ import { readdirSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
 import type { PartReader } from './parts.ts';
 
-const DMI = ['sys_vendor', 'product_name', 'product_version', 'product_serial', 'product_uuid', 'board_vendor', 'board_name', 'bios_vendor', 'bios_version', 'chassis_asset_tag'];
+const DMI = [
+  'sys_vendor',
+  'product_name',
+  'product_version',
+  'product_serial',
+  'product_uuid',
+  'board_vendor',
+  'board_name',
+  'bios_vendor',
+  'bios_version',
+  'chassis_asset_tag',
+];
 const MAX_DEVICES = 512;
 
 export function hardware(host: Host, read: PartReader): Record<string, unknown> {

@@ -34,15 +34,15 @@ export function parseMount(line: string): Mount | undefined {
     id: Number(id),
     parent: Number(parent),
     device: device ?? '',
-    root: unescape(root ?? ''),
-    point: unescape(point),
+    root: unescapeOctal(root ?? ''),
+    point: unescapeOctal(point),
     options: options ?? '',
     type,
-    source: unescape(source ?? ''),
+    source: unescapeOctal(source ?? ''),
     superOptions: superOptions ?? '',
   };
 }
 
-function unescape(text: string): string {
+function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

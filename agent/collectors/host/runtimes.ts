@@ -3,17 +3,30 @@ import { lstatSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
 
 const PLACES: Readonly<Record<string, readonly string[]>> = {
-  kubelet: ['/usr/bin/kubelet', '/usr/local/bin/kubelet', '/opt/bin/kubelet', '/var/lib/kubelet', '/etc/kubernetes/kubelet'],
+  kubelet: [
+    '/usr/bin/kubelet',
+    '/usr/local/bin/kubelet',
+    '/opt/bin/kubelet',
+    '/var/lib/kubelet',
+    '/etc/kubernetes/kubelet',
+  ],
   k3s: ['/usr/local/bin/k3s', '/var/lib/rancher/k3s'],
   docker: ['/usr/bin/dockerd', '/run/docker.sock', '/var/lib/docker'],
-  containerd: ['/usr/bin/containerd', '/usr/local/bin/containerd', '/run/containerd/containerd.sock', '/var/lib/containerd'],
+  containerd: [
+    '/usr/bin/containerd',
+    '/usr/local/bin/containerd',
+    '/run/containerd/containerd.sock',
+    '/var/lib/containerd',
+  ],
   crio: ['/usr/bin/crio', '/run/crio/crio.sock', '/var/lib/containers/storage'],
   podman: ['/usr/bin/podman'],
   runc: ['/usr/bin/runc', '/usr/sbin/runc', '/usr/local/sbin/runc'],
 };
 
 export function runtimes(host: Host): Record<string, unknown> {
-  const found = Object.entries(PLACES).map(([name, places]) => [name, places.flatMap((path) => describe(host, path))] as const);
+  const found = Object.entries(PLACES).map(
+    ([name, places]) => [name, places.flatMap((path) => describe(host, path))] as const,
+  );
   return { runtimes: Object.fromEntries(found.filter(([, places]) => places.length > 0)) };
 }
 

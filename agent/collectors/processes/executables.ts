@@ -1,5 +1,5 @@
 // SHA-256 of every distinct executable, read through /proc/PID/exe, so that a deleted one is hashed too.
-import { type GapReport, gap } from '../../../capture/index.ts';
+import { gap } from '../../../capture/index.ts';
 import { Channel, describeError, forEachBounded, sha256Stream } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { gapOf } from '../../host/errno.ts';
@@ -18,22 +18,22 @@ export interface Rows {
 }
 
 /** A row for each distinct file: path, size, times, digest, and the PIDs that run it. */
-export function executableRows(context: NodeContext, gaps: GapReport[]): Rows {
+export function executableRows(context: NodeContext): Rows {
   const rows = new Channel<Record<string, unknown>>(16);
-  const ended = hashAll(context, rows, gaps).then(
+  const ended = hashAll(context, rows).then(
     () => rows.end(),
     (error: unknown) => rows.end(new Error(describeError(error))),
   );
   return { rows, ended };
 }
 
-async function hashAll(context: NodeContext, rows: Channel<Record<string, unknown>>, gaps: GapReport[]): Promise<void> {
+async function hashAll(context: NodeContext, rows: Channel<Record<string, unknown>>): Promise<void> {
   const index = await context.walk.index();
   const running = index.filter(({ exe }) => exe !== undefined);
   const byFile = Map.groupBy(running, ({ exeFile, exe }) => exeFile ?? exe);
   await forEachBounded(byFile.values(), AT_ONCE, async (runners) => {
     if (context.signal.aborted) return;
-    const row = await hashOne(context, runners, gaps);
+    const row = await hashOne(context, runners);
     if (row !== undefined) await rows.push(row);
   });
 }
@@ -41,7 +41,6 @@ async function hashAll(context: NodeContext, rows: Channel<Record<string, unknow
 async function hashOne(
   context: NodeContext,
   runners: readonly ProcessSummary[],
-  gaps: GapReport[],
 ): Promise<Record<string, unknown> | undefined> {
   const [first] = runners;
   if (first === undefined) return undefined;
@@ -53,7 +52,7 @@ async function hashOne(
     for await (const chunk of streamFile(file, MAX_BYTES)) await digest.update(chunk);
     const { stats } = file;
     const whole = stats.size <= BigInt(MAX_BYTES);
-    if (!whole) gaps.push(gap('truncated', name, `only the first ${MAX_BYTES} bytes of it were hashed`));
+    if (!whole) context.gap(gap('truncated', name, `only the first ${MAX_BYTES} bytes of it were hashed`));
     return {
       file: {
         path: first.exe,
@@ -70,7 +69,7 @@ async function hashOne(
       impound: { pids: runners.map(({ pid }) => pid), containers: containersOf(runners) },
     };
   } catch (error) {
-    gaps.push(gapOf(error, name));
+    context.gap(gapOf(error, name));
     return undefined;
   }
 }

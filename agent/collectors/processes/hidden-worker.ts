@@ -100,7 +100,10 @@ function cgroupMembers(root: string): Cgroups {
 function pidsIn(file: string): readonly number[] {
   if (file === '') return [];
   try {
-    return readFileSync(file, 'latin1').split('\n').map(Number).filter((pid) => pid > 0);
+    return readFileSync(file, 'latin1')
+      .split('\n')
+      .map(Number)
+      .filter((pid) => pid > 0);
   } catch {
     return []; // no cgroup, or a threaded one, whose members stand in the one above
   }

@@ -1,6 +1,5 @@
 // Processes that a listing of /proc does not show: cross-view against cgroups, and every number tried.
 import { Worker } from 'node:worker_threads';
-import type { GapReport } from '../../../capture/index.ts';
 import { gap } from '../../../capture/index.ts';
 import { Channel, describeError, workerScript } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
@@ -15,9 +14,9 @@ const QUICK = { numbers: 65_536, milliseconds: 1000 };
 const THOROUGH = { numbers: 4_194_304, milliseconds: 20_000 };
 
 /** The first row says what was compared; then a row for each hidden process, as in processes.jsonl. */
-export function hiddenRows(context: NodeContext, around: Surroundings, gaps: GapReport[]): Rows {
+export function hiddenRows(context: NodeContext, around: Surroundings): Rows {
   const rows = new Channel<Record<string, unknown>>(16);
-  const ended = findHidden(context, around, rows, gaps).then(
+  const ended = findHidden(context, around, rows).then(
     () => rows.end(),
     (error: unknown) => rows.end(new Error(describeError(error))),
   );
@@ -28,7 +27,6 @@ async function findHidden(
   context: NodeContext,
   around: Surroundings,
   rows: Channel<Record<string, unknown>>,
-  gaps: GapReport[],
 ): Promise<void> {
   const { proc, sys } = context.host;
   const bounds = context.profile === 'quick' ? QUICK : THOROUGH;
@@ -38,7 +36,7 @@ async function findHidden(
   const { hidden, ...compared } = findings;
   if (compared.probed < compared.pidMax) {
     const left = `${compared.pidMax - compared.probed} of ${compared.pidMax} numbers were not tried; another profile tries all`;
-    gaps.push(gap('truncated', 'hidden processes by number', left));
+    context.gap(gap('truncated', 'hidden processes by number', left));
   }
   await rows.push({ impound: { compared: { ...compared, hidden: hidden.length } } });
   const seenBy = new Map(hidden.map(({ pid, seen }) => [pid, seen]));
@@ -61,6 +59,7 @@ function search(order: HiddenOrder, signal: AbortSignal): Promise<HiddenFindings
       void worker.terminate();
       reject(new Error('stopped before all was compared'));
     };
+    if (signal.aborted) stop();
     signal.addEventListener('abort', stop, { once: true });
     worker.on('message', resolve);
     worker.on('error', reject);

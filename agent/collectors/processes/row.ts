@@ -1,7 +1,7 @@
 // The row of one process: ECS names where ECS has one, the rest below `impound`.
 import { textField } from '../../../evidence/index.ts';
-import type { ProcessRecord, ProcFile } from '../../host/walk.ts';
 import { parseStat } from '../../host/walk/stat.ts';
+import type { ProcessRecord, ProcFile } from '../../host/walk.ts';
 import { capabilityNames } from './capabilities.ts';
 import { ids, parseStatus } from './status.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -37,7 +37,10 @@ export function processRow(record: ProcessRecord, around: Surroundings): Record<
           permitted: capabilityNames(status.get('CapPrm')),
         },
       },
-      tty: stat === undefined || stat.tty === 0 ? undefined : { char_device: { major: major(stat.tty), minor: minor(stat.tty) } },
+      tty:
+        stat === undefined || stat.tty === 0
+          ? undefined
+          : { char_device: { major: major(stat.tty), minor: minor(stat.tty) } },
     },
     ...containerFields(summary.container),
     impound: {
@@ -48,7 +51,9 @@ export function processRow(record: ProcessRecord, around: Surroundings): Record<
       deleted: target.endsWith(' (deleted)') && !target.startsWith('/memfd:') ? true : undefined,
       memfd: target.startsWith('/memfd:') ? true : undefined,
       ...linked('root', files.get('root')),
-      capabilities: Object.fromEntries(['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => [name, status.get(name)])),
+      capabilities: Object.fromEntries(
+        ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => [name, status.get(name)]),
+      ),
       seccomp: number(status.get('Seccomp')),
       noNewPrivileges: number(status.get('NoNewPrivs')),
       tracerPid: number(status.get('TracerPid')) || undefined,
@@ -71,7 +76,9 @@ export function processRow(record: ProcessRecord, around: Surroundings): Record<
 }
 
 function latin1(file: ProcFile | undefined): string {
-  return file === undefined ? '' : Buffer.from(file.bytes.buffer, file.bytes.byteOffset, file.bytes.length).toString('latin1');
+  return file === undefined
+    ? ''
+    : Buffer.from(file.bytes.buffer, file.bytes.byteOffset, file.bytes.length).toString('latin1');
 }
 
 function optional(file: ProcFile | undefined): string | undefined {
@@ -162,18 +169,25 @@ function namespaces(files: ReadonlyMap<string, ProcFile>, around: Surroundings):
 }
 
 function numbers(file: ProcFile | undefined): Record<string, number> | undefined {
-  const pairs = [...latin1(file).matchAll(/^(\w+): (\d+)$/gm)].map(([, name = '', value]): [string, number] => [name, Number(value)]);
+  const pairs = [...latin1(file).matchAll(/^(\w+): (\d+)$/gm)].map(([, name = '', value]): [string, number] => [
+    name,
+    Number(value),
+  ]);
   return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
 /** Soft and hard limit as the kernel prints them. */
 function limits(file: ProcFile | undefined): Record<string, readonly string[]> | undefined {
   const lines = [...latin1(file).matchAll(/^(Max [\w ]+?) {2,}(\S+) +(\S+)/gm)];
-  return lines.length === 0 ? undefined : Object.fromEntries(lines.map(([, name = '', soft = '', hard = '']) => [name, [soft, hard]]));
+  return lines.length === 0
+    ? undefined
+    : Object.fromEntries(lines.map(([, name = '', soft = '', hard = '']) => [name, [soft, hard]]));
 }
 
 function descriptors(files: readonly ProcFile[]): readonly Record<string, unknown>[] {
-  const details = new Map(files.filter(({ name }) => name.startsWith('fdinfo/')).map((file) => [file.name.slice(7), latin1(file)]));
+  const details = new Map(
+    files.filter(({ name }) => name.startsWith('fdinfo/')).map((file) => [file.name.slice(7), latin1(file)]),
+  );
   return files.flatMap((file) => {
     if (!file.name.startsWith('fd/')) return [];
     const fd = file.name.slice(3);

@@ -14,7 +14,11 @@ export function parseStatus(text: string): ReadonlyMap<string, string> {
 export function ids(status: ReadonlyMap<string, string>): Record<string, unknown> {
   const users = status.get('Uid')?.split(/\s+/) ?? [];
   const groups = status.get('Gid')?.split(/\s+/) ?? [];
-  const supplemental = status.get('Groups')?.split(/\s+/).filter((id) => id !== '') ?? [];
+  const supplemental =
+    status
+      .get('Groups')
+      ?.split(/\s+/)
+      .filter((id) => id !== '') ?? [];
   return {
     user: { id: users[1] },
     real_user: { id: users[0] },

@@ -12,7 +12,12 @@ import { temporaryFolder } from '../../helpers/temporary.ts';
 
 interface Row {
   readonly file: { readonly path: string; readonly hash: { readonly sha256: string } };
-  readonly impound: { readonly why: string; readonly executable: boolean; readonly pids: readonly number[]; readonly member: string };
+  readonly impound: {
+    readonly why: string;
+    readonly executable: boolean;
+    readonly pids: readonly number[];
+    readonly member: string;
+  };
 }
 
 async function recovered(): Promise<readonly Row[]> {
@@ -22,7 +27,9 @@ async function recovered(): Promise<readonly Row[]> {
 }
 
 async function digest(file: string): Promise<string> {
-  return createHash('sha256').update(await readFile(file)).digest('hex');
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
 }
 
 /** A copy of sleep(1) with a tail of its own, so that no other program has its digest. */

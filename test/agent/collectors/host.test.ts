@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { clock } from '../../../agent/collectors/clock.ts';
-import { collectHost, host } from '../../../agent/collectors/host.ts';
 import { parseMount } from '../../../agent/collectors/host/mounts.ts';
+import { collectHost, host } from '../../../agent/collectors/host.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import type { ClockSample } from '../../../evidence/index.ts';
 import { collect } from '../../helpers/collect.ts';
@@ -26,7 +26,8 @@ const NODE = {
   'proc/sys/kernel/hostname': 'node-1\n',
   'proc/sys/kernel/osrelease': '6.12.1\n',
   'proc/uptime': '12.50 3.00\n',
-  'proc/1/mountinfo': '22 1 259:1 / / rw,relatime - ext4 /dev/root rw\n30 22 0:5 / /mnt/with\\040space ro - tmpfs none rw,size=4k\n',
+  'proc/1/mountinfo':
+    '22 1 259:1 / / rw,relatime - ext4 /dev/root rw\n30 22 0:5 / /mnt/with\\040space ro - tmpfs none rw,size=4k\n',
   'etc/machine-id': '0123456789abcdef0123456789abcdef\n',
   'usr/lib/os-release': 'ID=bottlerocket\nVERSION_ID="1.30"\nPRETTY_NAME="Bottlerocket OS 1.30"\n',
   'sys/kernel/security/lockdown': 'none [integrity] confidentiality\n',
@@ -36,7 +37,10 @@ const NODE = {
 
 test('host.json says what machine it is', async (t) => {
   const { artefacts, gaps } = await collect(host);
-  const document = JSON.parse(artefacts.get('00-meta/host.json')?.toString() ?? '') as Record<string, Record<string, unknown>>;
+  const document = JSON.parse(artefacts.get('00-meta/host.json')?.toString() ?? '') as Record<
+    string,
+    Record<string, unknown>
+  >;
   assert.ok(String(document.kernel?.release).length > 0);
   assert.ok(Number((document.hardware as { memoryBytes: number }).memoryBytes) > 0);
   assert.ok((document.mounts as unknown as unknown[]).length > 0);
@@ -47,10 +51,17 @@ test('a node is described from its own tree', async (t) => {
   const root = await tree(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
   const { artefacts } = await collect(host, { host: hostAt(root) });
   const document = JSON.parse(artefacts.get('00-meta/host.json')?.toString() ?? '') as Record<string, unknown>;
-  assert.deepEqual((document.host as { os: unknown }).os, { platform: 'bottlerocket', version: '1.30', full: 'Bottlerocket OS 1.30' });
+  assert.deepEqual((document.host as { os: unknown }).os, {
+    platform: 'bottlerocket',
+    version: '1.30',
+    full: 'Bottlerocket OS 1.30',
+  });
   assert.equal((document.security as { lockdown: string }).lockdown, 'integrity');
   assert.equal((document.cgroups as { version: string }).version, 'v2');
-  assert.deepEqual((document.mounts as { point: string }[]).map(({ point }) => point), ['/', '/mnt/with space']);
+  assert.deepEqual(
+    (document.mounts as { point: string }[]).map(({ point }) => point),
+    ['/', '/mnt/with space'],
+  );
 });
 
 test('an instance of EC2 is asked for its identity, and one that does not answer is a gap', async (t) => {
@@ -66,11 +77,17 @@ test('an instance of EC2 is asked for its identity, and one that does not answer
   t.after(() => server.close());
   const root = await tree(t, NODE);
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const { artefacts } = await collect({ ...host, collect: (context) => collectHost(context, base) }, { host: hostAt(root) });
+  const { artefacts } = await collect(
+    { ...host, collect: (context) => collectHost(context, base) },
+    { host: hostAt(root) },
+  );
   const document = JSON.parse(artefacts.get('00-meta/host.json')?.toString() ?? '') as { instance: unknown };
   assert.deepEqual(document.instance, { document: { instanceId: 'i-0123' }, pkcs7: 'PKCS7' });
   assert.equal(asked[1], 'GET /latest/dynamic/instance-identity/document TOKEN');
-  const silent = await collect({ ...host, collect: (context) => collectHost(context, 'http://127.0.0.1:9') }, { host: hostAt(root) });
+  const silent = await collect(
+    { ...host, collect: (context) => collectHost(context, 'http://127.0.0.1:9') },
+    { host: hostAt(root) },
+  );
   assert.ok(silent.gaps.some(({ reason, name }) => reason === 'absent' && name === 'instance identity'));
 });
 
@@ -89,9 +106,19 @@ test('a line of mountinfo with optional fields, and one that is none', () => {
 test('the clock is read at the start, at each phase and at the end, into the table and onto the chain', async () => {
   const samples: ClockSample[] = [];
   const { artefacts } = await collect(clock, { clock: (sample) => void samples.push(sample) });
-  const rows = artefacts.get('00-meta/clock.jsonl')?.toString().trim().split('\n').map((line) => JSON.parse(line) as ClockSample);
-  assert.deepEqual(rows?.map(({ phase }) => phase), ['start', 'volatile', 'end']);
+  const rows = artefacts
+    .get('00-meta/clock.jsonl')
+    ?.toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as ClockSample);
+  assert.deepEqual(
+    rows?.map(({ phase }) => phase),
+    ['start', 'volatile', 'end'],
+  );
   assert.deepEqual(samples, rows);
   const first = samples[0];
-  assert.ok(first !== undefined && Math.abs(Date.parse(first.utc) - Date.now()) < 10_000 && Number(first.boottimeSeconds) > 0);
+  assert.ok(
+    first !== undefined && Math.abs(Date.parse(first.utc) - Date.now()) < 10_000 && Number(first.boottimeSeconds) > 0,
+  );
 });

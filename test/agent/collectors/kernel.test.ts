@@ -26,8 +26,7 @@ const nobody = walkOf();
 
 /** A walk that has ended and seen `processes`. */
 function walkOf(...processes: readonly ProcessSummary[]): ProcessWalk {
-  return { index: () => Promise.resolve(processes), async *records() {}, gaps: () => [],
-    leftBehind: () => false };
+  return { index: () => Promise.resolve(processes), async *records() {}, gaps: () => [], leftBehind: () => false };
 }
 
 /** A machine's /proc, /sys and /dev in a temporary folder: text by path; each path ends up below the root. */

@@ -53,11 +53,31 @@ test('a container within a container is the inner one, and says in which it is',
 });
 
 test('no text throws, however long', () => {
-  const pieces = fc.constantFrom('0::/', 'kubepods', '/pod', POD, 'docker-', ID, '.scope', ':', '\n', '..', '/', '-', '\u0000');
+  const pieces = fc.constantFrom(
+    '0::/',
+    'kubepods',
+    '/pod',
+    POD,
+    'docker-',
+    ID,
+    '.scope',
+    ':',
+    '\n',
+    '..',
+    '/',
+    '-',
+    '\u0000',
+  );
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.array(pieces, { maxLength: 200 }).map((parts) => parts.join(''))), (text) => {
-      containerIdentity(text);
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(pieces, { maxLength: 200 }).map((parts) => parts.join('')),
+      ),
+      (text) => {
+        containerIdentity(text);
+      },
+    ),
   );
   containerIdentity(`0::/${'a/'.repeat(1_000_000)}`);
 });

@@ -22,7 +22,9 @@ test('a file is read below its root, up to its bound, and says how much was left
   assert.deepEqual([cut.bytes.toString(), cut.left], ['root', 6]);
 });
 
-test('no link on the way is followed, nor ".." taken, nor a FIFO or a folder opened', { timeout: 10_000 }, async (t) => {
+test('no link on the way is followed, nor ".." taken, nor a FIFO or a folder opened', {
+  timeout: 10_000,
+}, async (t) => {
   const root = await temporaryFolder(t);
   await mkdir(join(root, 'real'));
   await writeFile(join(root, 'real/file'), 'x');
@@ -71,7 +73,10 @@ test('what a failed call means for the evidence', () => {
   );
 });
 
-test('a process whose memory never answers costs its file, not the capture', { skip: needsRoot, timeout: 60_000 }, async (t) => {
+test('a process whose memory never answers costs its file, not the capture', {
+  skip: needsRoot,
+  timeout: 60_000,
+}, async (t) => {
   const folder = await temporaryFolder(t);
   const [proc, files] = [join(folder, 'root/proc'), join(folder, 'files')];
   for (const pid of ['10', '11', '12', 'self']) await mkdir(join(proc, pid), { recursive: true });
@@ -85,11 +90,23 @@ test('a process whose memory never answers costs its file, not the capture', { s
   const child = spawn('python3', [script, join(proc, '11'), files, 'cmdline'], { stdio: ['pipe', 'pipe', 'inherit'] });
   try {
     await once(child.stdout, 'data');
-    const words = ['capture', '--local', '--root', join(folder, 'root'), '--store', join(folder, 'store'), '--collector', 'processes'];
+    const words = [
+      'capture',
+      '--local',
+      '--root',
+      join(folder, 'root'),
+      '--store',
+      join(folder, 'store'),
+      '--collector',
+      'processes',
+    ];
     const captured = await cli(words, { home: folder });
     assert.equal(captured.code, 0, captured.stderr);
     const table = await cli(['cat', lastLine(captured), '10-process/processes.jsonl'], { home: folder });
-    const pids = table.stdout.trim().split('\n').map((line) => (JSON.parse(line) as { process: { pid: number } }).process.pid);
+    const pids = table.stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { process: { pid: number } }).process.pid);
     assert.deepEqual(pids.sort(), [10, 11, 12]);
     const gaps = await cli(['cat', lastLine(captured), '00-meta/gaps.jsonl'], { home: folder });
     assert.match(gaps.stdout, /"reason":"timeout".*"pid 11 cmdline"/);

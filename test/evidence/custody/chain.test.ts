@@ -14,7 +14,9 @@ test('two writers on one chain never fork it: each re-links to what the other wr
   const entries = await readChain(made.store);
   const options = { ...made.custody, bundle: entries[0]?.statement.predicate.bundle ?? '', entries };
   const writers = [new ChainWriter(options), new ChainWriter(options)];
-  await Promise.all(writers.flatMap((writer, index) => [1, 2, 3, 4].map((number) => writer.append('note', { by: index, number }))));
+  await Promise.all(
+    writers.flatMap((writer, index) => [1, 2, 3, 4].map((number) => writer.append('note', { by: index, number }))),
+  );
   const chain = await readChain(made.store);
   assert.equal(chain.length, entries.length + 8);
   assert.equal((await verifyBundle(made.store)).verdict, 'intact');
@@ -41,14 +43,22 @@ test('a clock that is set back never makes an entry older than the one before', 
   const made = await makeBundle(await temporaryFolder(t));
   const entries = await readChain(made.store);
   const clock = { now: () => new Date('2001-01-01T00:00:00Z') };
-  const chain = new ChainWriter({ ...made.custody, clock, bundle: entries[0]?.statement.predicate.bundle ?? '', entries });
+  const chain = new ChainWriter({
+    ...made.custody,
+    clock,
+    bundle: entries[0]?.statement.predicate.bundle ?? '',
+    entries,
+  });
   await chain.append('note', {});
   const times = (await readChain(made.store)).map(({ statement }) => statement.predicate.time);
   assert.deepEqual(times, times.toSorted());
 });
 
 test('whatever bytes an entry has, reading it throws nothing but ImpoundError', () => {
-  const anything = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.json().map((text) => Buffer.from(text)));
+  const anything = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.json().map((text) => Buffer.from(text)),
+  );
   fc.assert(
     fc.property(anything, (bytes) => {
       for (const read of [parseEnvelope, parseStatement]) {

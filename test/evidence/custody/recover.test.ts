@@ -5,7 +5,17 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parsePublicKey } from '../../../evidence/custody/key.ts';
-import { DirectoryStore, ImpoundError, readChain, readWhole, recoverBundle, records, type Store, systemClock, verifyBundle } from '../../../evidence/index.ts';
+import {
+  DirectoryStore,
+  ImpoundError,
+  readChain,
+  readWhole,
+  records,
+  recoverBundle,
+  type Store,
+  systemClock,
+  verifyBundle,
+} from '../../../evidence/index.ts';
 import type { ObjectWriter } from '../../../evidence/store/store.ts';
 import { makeBundle, newSigner, openStore, sampleCollectors } from '../../helpers/bundle.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
@@ -69,10 +79,16 @@ test('a crash before or after any step leaves what verifies, and seal finishes i
     let crashing: CrashingStore | undefined;
     const open = (root: string, name: string): DirectoryStore => {
       prefix = name;
-      crashing = new CrashingStore({ root: join(root, name), partial: join(root, '.partial', name.split('/').at(-1) ?? '') }, steps);
+      crashing = new CrashingStore(
+        { root: join(root, name), partial: join(root, '.partial', name.split('/').at(-1) ?? '') },
+        steps,
+      );
       return crashing;
     };
-    const crashed = await makeBundle(storeRoot, sampleCollectors, { signer, open }).then(() => false, () => true);
+    const crashed = await makeBundle(storeRoot, sampleCollectors, { signer, open }).then(
+      () => false,
+      () => true,
+    );
     const store = openStore(storeRoot, prefix);
     const before = await digests(join(storeRoot, prefix));
     const verdict = await verifyBundle(store, { trusted }).then(
@@ -88,7 +104,13 @@ test('a crash before or after any step leaves what verifies, and seal finishes i
       break;
     }
     if (verdict === 'unsealed') {
-      await recoverBundle({ store, signer, actor: { kind: 'person', name: 'tester' }, clock: systemClock, software: 'Impound test' });
+      await recoverBundle({
+        store,
+        signer,
+        actor: { kind: 'person', name: 'tester' },
+        clock: systemClock,
+        software: 'Impound test',
+      });
       const report = await verifyBundle(openStore(storeRoot, prefix), { trusted });
       assert.deepEqual(report.findings, [], `sealed after ${steps} steps`);
       assert.equal(report.verdict, 'intact');
@@ -105,7 +127,14 @@ async function digests(folder: string): Promise<ReadonlyMap<string, string>> {
   const files = await readdir(folder, { recursive: true, withFileTypes: true });
   const found = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));
   const pairs = await Promise.all(
-    found.map(async (file): Promise<[string, string]> => [file, createHash('sha256').update(await readFile(file)).digest('hex')]),
+    found.map(
+      async (file): Promise<[string, string]> => [
+        file,
+        createHash('sha256')
+          .update(await readFile(file))
+          .digest('hex'),
+      ],
+    ),
   );
   return new Map(pairs);
 }
@@ -128,7 +157,10 @@ test('what was half-written is kept as truncated, what no entry names is read ba
       ['data/70-log/whole.log', undefined],
     ],
   );
-  assert.match((await readWhole(store, 'data/00-meta/gaps.jsonl', 10_000)).toString(), /"reason":"vanished","detail":"ended while it was read","count":2/);
+  assert.match(
+    (await readWhole(store, 'data/00-meta/gaps.jsonl', 10_000)).toString(),
+    /"reason":"vanished","detail":"ended while it was read","count":2/,
+  );
   assert.equal((await verifyBundle(store)).verdict, 'intact');
 });
 

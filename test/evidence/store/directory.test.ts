@@ -44,8 +44,12 @@ test('what was given up leaves nothing, what a crash left is found again', async
   await left.write(Buffer.from('half'));
   const found = [];
   for await (const object of store.unfinished()) found.push(object);
-  assert.deepEqual(found.map(({ path }) => path), ['data/10-process/b.tar.zst']);
-  await found[0]?.commit();
+  assert.deepEqual(
+    found.map(({ path }) => path),
+    ['data/10-process/b.tar.zst'],
+  );
+  await found[0]?.publish();
+  await found[0]?.release();
   assert.equal((await readWhole(store, 'data/10-process/b.tar.zst', 100)).toString(), 'half');
   await left.abandon();
 });
@@ -71,7 +75,9 @@ test('reading takes a range', async (t) => {
   assert.equal(Buffer.concat(chunks).toString(), '234');
 });
 
-test('a full disk says so, and the bytes set aside still take the last small objects', { skip: needsRoot }, async (t) => {
+test('a full disk says so, and the bytes set aside still take the last small objects', {
+  skip: needsRoot,
+}, async (t) => {
   const folder = await smallDisk(t, 4);
   const store = new DirectoryStore({ root: join(folder, 'bundle'), partial: join(folder, '.partial/bundle') });
   await store.prepare();

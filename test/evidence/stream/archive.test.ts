@@ -97,7 +97,9 @@ test('a tar with an endless PAX header or a wrong checksum is refused in bounded
   const tar = await archive([{ name: `${'n'.repeat(200)}/a`, content: Buffer.from('x') }]);
   const hostile = Buffer.from(tar);
   hostile.write('77777777777\0', 124, 'latin1');
-  const sum = hostile.subarray(0, 512).reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : byte), 0);
+  const sum = hostile
+    .subarray(0, 512)
+    .reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : byte), 0);
   hostile.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   await assert.rejects(members(hostile), { code: 'content-damaged', message: /PAX header/ });
   const broken = Buffer.from(tar);
@@ -126,5 +128,8 @@ async function members(tar: Buffer): Promise<Map<string, Buffer>> {
 
 async function manifestOf(tar: Buffer): Promise<readonly MemberRecord[]> {
   const manifest = (await members(tar)).get(INNER_MANIFEST)?.toString() ?? '';
-  return manifest.split('\n').slice(0, -1).map((line) => JSON.parse(line) as MemberRecord);
+  return manifest
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as MemberRecord);
 }

@@ -27,7 +27,10 @@ test('what zstdCompress writes is one frame that the zstd program reads', async 
 });
 
 test('a frame that was cut off gives what precedes the cut, then content-damaged', async () => {
-  const stored = Buffer.concat([zstdCompressSync(Buffer.from('first')), zstdCompressSync(Buffer.from('second')).subarray(0, -3)]);
+  const stored = Buffer.concat([
+    zstdCompressSync(Buffer.from('first')),
+    zstdCompressSync(Buffer.from('second')).subarray(0, -3),
+  ]);
   const read: Uint8Array[] = [];
   await assert.rejects(
     async () => {
