@@ -72,10 +72,15 @@ export async function runCollector<Context extends CollectContext>(
   } finally {
     clearTimeout(timer);
   }
-  if (outcome === 'complete' && run.gaps.count > 0) outcome = run.artefacts > 0 ? 'partial' : 'failed';
+  if (outcome === 'complete' && run.gaps.count > 0) outcome = run.artefacts > 0 ? 'partial' : gapsOnly(run);
   const end = endOf(run, begun, outcome);
   await options.custodian.ended({ ...end, gaps: run.gaps.forChain() });
   return { ...end, artefacts: run.artefacts, bytes: run.bytes, gaps: run.gaps.groups() };
+}
+
+/** Nothing was stored: because there is nothing of the kind here, or because it could not be had. */
+function gapsOnly<C extends CollectContext>(run: Run<C>): CollectorOutcome {
+  return run.gaps.groups().every(({ reason }) => reason === 'absent') ? 'absent' : 'failed';
 }
 
 function endOf<C extends CollectContext>(run: Run<C>, begun: number, outcome: CollectorOutcome) {

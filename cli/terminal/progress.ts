@@ -6,6 +6,7 @@ const REDRAW_MILLISECONDS = 100;
 const MARKS: Readonly<Record<CollectorResult['outcome'], readonly [string, Style]>> = {
   complete: ['✔', 'green'],
   partial: ['◐', 'yellow'],
+  absent: ['–', 'dim'],
   failed: ['✘', 'red'],
   timeout: ['✘', 'red'],
   aborted: ['✘', 'red'],

@@ -68,8 +68,10 @@ export interface GapGroup {
   readonly names: readonly string[];
 }
 
-/** How one collector ended. `partial` means artefacts were stored and gaps declared. */
-export type CollectorOutcome = 'complete' | 'partial' | 'failed' | 'timeout' | 'aborted' | 'skipped';
+/**
+ * How one collector ended. `partial`: artefacts were stored and gaps declared; `absent`: what it collects is not there.
+ */
+export type CollectorOutcome = 'complete' | 'partial' | 'absent' | 'failed' | 'timeout' | 'aborted' | 'skipped';
 
 /** A collector's end, as its last `collect` entry carries it. */
 export interface CollectorEnd {
