@@ -1,4 +1,5 @@
 // The last screen of a capture: what stands out, what is missing, the chain's head, and the next command.
+import type { GapReason } from '../../evidence/index.ts';
 import type { Environment } from '../command.ts';
 import { escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
 import type { LocalCapture } from './capture-local.ts';
@@ -6,7 +7,20 @@ import type { Sighting } from './triage.ts';
 
 /** A kind with more of them than this is cut, with a line that says how many there are. */
 const LINES_PER_KIND = 12;
-const GAP_LINES = 15;
+const GAP_LINES = 8;
+/** What a responder can do something about comes first, what this machine has not at all last. */
+const REASONS: readonly GapReason[] = [
+  'denied',
+  'timeout',
+  'failed',
+  'aborted',
+  'crashed',
+  'truncated',
+  'vanished',
+  'unsupported',
+  'skipped',
+  'absent',
+];
 
 export function printSummary(captured: LocalCapture, { stdout, program }: Environment): void {
   const write = (text = ''): void => void stdout.write(`${text}\n`);
@@ -101,7 +115,7 @@ function distinct(sightings: readonly Sighting[]): readonly Sighting[] {
 function gapRows({ results }: LocalCapture): readonly (readonly string[])[] {
   return results
     .flatMap((result) => result.gaps)
-    .toSorted((a, b) => b.count - a.count)
+    .toSorted((a, b) => REASONS.indexOf(a.reason) - REASONS.indexOf(b.reason) || b.count - a.count)
     .map(({ collector, reason, count, detail, names }) => [
       String(count),
       reason,
