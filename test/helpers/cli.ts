@@ -19,13 +19,20 @@ export interface RunOptions {
 }
 
 export function startCli(words: readonly string[], { home, uid, cwd }: RunOptions): ChildProcess {
-  return spawn(process.execPath, [main, ...words], {
+  const [program = '', ...args] = [...asUser(uid), process.execPath, main, ...words];
+  return spawn(program, args, {
     env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 120_000,
-    ...(uid === undefined ? {} : { uid, gid: uid }),
     ...(cwd === undefined ? {} : { cwd }),
   });
+}
+
+/** The checkout may lie where another user may not look, such as /root: it may read there, and nothing else. */
+function asUser(uid: number | undefined): readonly string[] {
+  if (uid === undefined) return [];
+  const readOnly = ['--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'];
+  return ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', ...readOnly, '--'];
 }
 
 export function cli(words: readonly string[], options: RunOptions): Promise<Ran> {
