@@ -25,9 +25,11 @@ build: deps ## emit dist/
 	tsc -p tsconfig.build.json
 	chmod +x dist/cli/main.js
 
-bench: build ## measure speed and memory against floors on this machine
+bench: deps ## measure speed and memory against floors on this machine
+	rm -rf dist
+	tsc -p tsconfig.bench.json
 	@node test/testbed/setup.ts
-	@node bench/run.ts
+	@node dist/bench/run.js
 
 soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak

@@ -1,6 +1,10 @@
 // Times things side by side: interleaved rounds, the median of each, and a table that says what was compared.
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The checkout, whether this runs from its sources or from dist/. */
+export const checkout = join(import.meta.dirname, import.meta.dirname.endsWith('/dist/bench') ? '../..' : '..');
 
 export interface Measured {
   readonly what: string;

@@ -2,13 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Measured, runProgram } from './measure.ts';
+import { checkout, type Measured, runProgram } from './measure.ts';
 
 export async function measureMemory(gibibytes: number): Promise<Measured> {
   const folder = await mkdtemp(join(tmpdir(), 'impound-bench-'));
   try {
-    const script = fileURLToPath(new URL('./large-artefact.mjs', import.meta.url));
+    const script = join(checkout, 'bench/large-artefact.mjs');
     const { peakBytes, seconds } = await runProgram(process.execPath, [script, folder, String(gibibytes)]);
     return {
       what: `peak memory while an artefact of ${gibibytes} GiB is archived, compressed, stored and verified`,

@@ -17,7 +17,7 @@ import { readTar } from '../evidence/stream/tar-reader.ts';
 import { zstdDecompress } from '../evidence/stream/zstd.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../test/testbed/dockerd.ts';
 import { makeCustody } from './custody.ts';
-import { type Measured, runProgram, sideBySide } from './measure.ts';
+import { checkout, type Measured, runProgram, sideBySide } from './measure.ts';
 
 const PROCESSES = 480;
 const CONTAINERS = 20;
@@ -27,7 +27,7 @@ const TABLES = [
   'data/20-network/sockets.jsonl',
   'data/20-network/netns.tar.zst',
 ];
-const main = join(import.meta.dirname, '../dist/cli/main.js');
+const main = join(checkout, 'dist/cli/main.js');
 
 export async function measureNode(rounds: number): Promise<readonly Measured[]> {
   const folder = await mkdtemp(join(tmpdir(), 'impound-bench-'));

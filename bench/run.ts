@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { table } from '../cli/terminal/text.ts';
 import { measureBulk } from './bulk.ts';
-import { type Measured, median, runProgram } from './measure.ts';
+import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
 import { measureNode } from './node.ts';
 
@@ -30,7 +30,7 @@ const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [
 process.stdout.write(`${table(columns, rows, process.stdout.columns ?? 200)}\n`);
 
 async function startUp(): Promise<Measured> {
-  const main = join(import.meta.dirname, '../dist/cli/main.js');
+  const main = join(checkout, 'dist/cli/main.js');
   const times: number[] = [];
   for (let round = 0; round < 2 * rounds + 1; round++)
     times.push((await runProgram(process.execPath, [main, '--help'])).seconds * 1000);
