@@ -36,9 +36,9 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   void feed(context, around, members, rows);
   yield { kind: 'artefact', path: '10-process/proc.tar.zst', source, content: tarArchive(flat(members)) };
   yield { kind: 'artefact', path: '10-process/processes.jsonl', source, content: jsonLines(rows) };
-  const hidden = hiddenRows(context, around);
+  const hidden = hiddenRows(context, around, rows.drained);
   yield { kind: 'artefact', path: '10-process/hidden.jsonl', source, content: jsonLines(hidden.rows) };
-  const executables = executableRows(context);
+  const executables = executableRows(context, rows.drained);
   yield { kind: 'artefact', path: '10-process/executables.jsonl', source, content: jsonLines(executables.rows) };
   await context.walk.index();
   await hidden.ended;

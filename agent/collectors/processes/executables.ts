@@ -17,13 +17,15 @@ export interface Rows {
   readonly ended: Promise<void>;
 }
 
-/** A row for each distinct file: path, size, times, digest, and the PIDs that run it. */
-export function executableRows(context: NodeContext): Rows {
+/** A row for each distinct file, once `first` is done: size, times, digest, and the PIDs that run it. */
+export function executableRows(context: NodeContext, first: Promise<void>): Rows {
   const rows = new Channel<Record<string, unknown>>(16);
-  const ended = hashAll(context, rows).then(
-    () => rows.end(),
-    (error: unknown) => rows.end(new Error(describeError(error))),
-  );
+  const ended = first
+    .then(() => hashAll(context, rows))
+    .then(
+      () => rows.end(),
+      (error: unknown) => rows.end(new Error(describeError(error))),
+    );
   return { rows, ended };
 }
 

@@ -13,13 +13,18 @@ import type { Surroundings } from './surroundings.ts';
 const QUICK = { numbers: 65_536, milliseconds: 1000 };
 const THOROUGH = { numbers: 4_194_304, milliseconds: 20_000 };
 
-/** The first row says what was compared; then a row for each hidden process, as in processes.jsonl. */
-export function hiddenRows(context: NodeContext, around: Surroundings): Rows {
+/**
+ * Begins when `first` is done: the tables come before the search, which would take a core from them.
+ * The first row says what was compared; then a row for each hidden process, as in processes.jsonl.
+ */
+export function hiddenRows(context: NodeContext, around: Surroundings, first: Promise<void>): Rows {
   const rows = new Channel<Record<string, unknown>>(16);
-  const ended = findHidden(context, around, rows).then(
-    () => rows.end(),
-    (error: unknown) => rows.end(new Error(describeError(error))),
-  );
+  const ended = first
+    .then(() => findHidden(context, around, rows))
+    .then(
+      () => rows.end(),
+      (error: unknown) => rows.end(new Error(describeError(error))),
+    );
   return { rows, ended };
 }
 
@@ -30,8 +35,6 @@ async function findHidden(
 ): Promise<void> {
   const { proc, sys } = context.host;
   const bounds = context.profile === 'quick' ? QUICK : THOROUGH;
-  // after the walk: the tables come first, and the search would take a core from them
-  await context.walk.index();
   const findings = await search({ proc, sys, ...bounds }, context.signal);
   const { hidden, ...compared } = findings;
   if (compared.probed < compared.pidMax) {
