@@ -1,10 +1,12 @@
 // SHA-256 of every distinct executable, read through /proc/PID/exe, so that a deleted one is hashed too.
-import { gap } from '../../../capture/index.ts';
+import { closeSync } from 'node:fs';
+import { type GapReport, gap } from '../../../capture/index.ts';
 import { Channel, describeError, forEachBounded, sha256Stream } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { gapOf } from '../../host/errno.ts';
-import { openMagicLink } from '../../host/open.ts';
-import { streamFile } from '../../host/read.ts';
+import { type OpenFile, openMagicLink } from '../../host/open.ts';
+import { readKernelText, streamFile } from '../../host/read.ts';
+import { parseStat } from '../../host/walk/stat.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 
 const MAX_BYTES = 2 * 1024 ** 3;
@@ -40,40 +42,61 @@ async function hashAll(context: NodeContext, rows: Channel<Record<string, unknow
   });
 }
 
+/** Through the first of its runners that is still there: the others may run it on when one has ended. */
 async function hashOne(
   context: NodeContext,
   runners: readonly ProcessSummary[],
 ): Promise<Record<string, unknown> | undefined> {
-  const [first] = runners;
-  if (first === undefined) return undefined;
-  const name = `pid ${first.pid} exe`;
-  try {
-    const file = openMagicLink(`${context.host.proc}/${first.pid}`, 'exe');
-    if (file === undefined) return undefined;
-    const digest = sha256Stream();
-    for await (const chunk of streamFile(file, MAX_BYTES)) await digest.update(chunk);
-    const { stats } = file;
-    const whole = stats.size <= BigInt(MAX_BYTES);
-    if (!whole) context.gap(gap('truncated', name, `only the first ${MAX_BYTES} bytes of it were hashed`));
-    return {
-      file: {
-        path: first.exe,
-        inode: String(stats.ino),
-        device: String(stats.dev),
-        size: Number(stats.size),
-        mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
-        uid: String(stats.uid),
-        gid: String(stats.gid),
-        mtime: stats.mtime.toISOString(),
-        ctime: stats.ctime.toISOString(),
-        ...(whole ? { hash: { sha256: await digest.hex() } } : {}),
-      },
-      impound: { pids: runners.map(({ pid }) => pid), containers: containersOf(runners) },
-    };
-  } catch (error) {
-    context.gap(gapOf(error, name));
-    return undefined;
+  let failure: GapReport | undefined;
+  for (const runner of runners) {
+    try {
+      const file = openExecutable(context, runner);
+      return file === undefined ? undefined : await rowOf(context, file, runners);
+    } catch (error) {
+      failure = gapOf(error, `pid ${runner.pid} exe`);
+      if (failure.reason !== 'vanished') break;
+    }
   }
+  if (failure !== undefined) context.gap(failure);
+  return undefined;
+}
+
+/** Throws ESRCH where the PID is another process's by now. */
+function openExecutable({ host }: NodeContext, { pid, startTicks }: ProcessSummary): OpenFile | undefined {
+  const folder = `${host.proc}/${pid}`;
+  const file = openMagicLink(folder, 'exe');
+  if (file === undefined || parseStat(readKernelText(`${folder}/stat`))?.startTicks === startTicks) return file;
+  closeSync(file.fd);
+  throw Object.assign(new Error('another process has this PID now'), { code: 'ESRCH' });
+}
+
+async function rowOf(
+  context: NodeContext,
+  file: OpenFile,
+  runners: readonly ProcessSummary[],
+): Promise<Record<string, unknown>> {
+  const path = runners[0]?.exe;
+  const digest = sha256Stream();
+  for await (const chunk of streamFile(file, MAX_BYTES)) await digest.update(chunk);
+  const { stats } = file;
+  const whole = stats.size <= BigInt(MAX_BYTES);
+  const sha256 = await digest.hex();
+  if (!whole) context.gap(gap('truncated', `${path}`, `only the first ${MAX_BYTES} bytes of it were read: no hash`));
+  return {
+    file: {
+      path,
+      inode: String(stats.ino),
+      device: String(stats.dev),
+      size: Number(stats.size),
+      mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
+      uid: String(stats.uid),
+      gid: String(stats.gid),
+      mtime: stats.mtime.toISOString(),
+      ctime: stats.ctime.toISOString(),
+      ...(whole ? { hash: { sha256 } } : {}),
+    },
+    impound: { pids: runners.map(({ pid }) => pid), containers: containersOf(runners) },
+  };
 }
 
 function containersOf(runners: readonly ProcessSummary[]): readonly string[] {

@@ -27,6 +27,7 @@ export interface HiddenFindings {
 const MAX_PIDS = 4_194_304;
 const MAX_CGROUPS = 50_000;
 const DEFAULT_PID_MAX = 32_768;
+const MAX_MOUNTINFO = 8 * 1024 * 1024;
 
 Error.stackTraceLimit = 0;
 parentPort?.postMessage(search(workerData as HiddenOrder));
@@ -51,7 +52,29 @@ function search(order: HiddenOrder): HiddenFindings {
     const there = isProcess(order.proc, pid) || cgroups.stillIn(pid);
     return there && !again.has(pid) ? [{ pid, seen }] : [];
   });
+  for (const pid of mountedOver(order.proc)) hidden.push({ pid, seen: ['a mount over its folder in /proc'] });
   return { listed: listed.size, pidMax, probed, inCgroups: cgroups.members.size, cgroups: cgroups.folders, hidden };
+}
+
+/** A mount over /proc/PID hides a process from every tool, without any rootkit; it is still listed by its number. */
+function mountedOver(proc: string): readonly number[] {
+  const found = new Set<number>();
+  // PID 1 sees the host's /proc under that name, whatever we see it under
+  for (const [who, seenAs] of [
+    ['1', '/proc'],
+    ['self', proc],
+  ]) {
+    try {
+      for (const line of readKernelText(`${proc}/${who}/mountinfo`, MAX_MOUNTINFO).split('\n')) {
+        const point = line.split(' ', 5)[4] ?? '';
+        const pid = point.startsWith(`${seenAs}/`) ? Number.parseInt(point.slice(`${seenAs}/`.length), 10) : Number.NaN;
+        if (pid > 0) found.add(pid);
+      }
+    } catch {
+      // denied of PID 1, or not there in a tree that is no /proc: the other one tells
+    }
+  }
+  return [...found];
 }
 
 /** A number below /proc that is its own thread group: threads answer to their number too, and are not listed. */

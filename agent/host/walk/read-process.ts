@@ -158,6 +158,7 @@ class ProcessReader {
       const { bytes, left } = state.reader.read(childPath(this.#folder, name), bound);
       if (state.raw) state.batch.add(name, 'file', bytes, left);
       this.#cut(name, left, bound);
+      if (name === 'environ') this.#checkEnviron(bytes.length + left);
       return bytes;
     } catch (error) {
       this.#failed(error, name);
@@ -220,6 +221,14 @@ class ProcessReader {
       const errno = errnoOf(error);
       if (errno !== 'ENOENT' && errno !== 'ESRCH') this.#failed(error, name);
     }
+  }
+
+  /** A page that cannot be read (userfaultfd(2) makes one) ends environ without an error. */
+  #checkEnviron(got: number): void {
+    const missing = this.#stat.environBytes - got;
+    if (missing <= 0 || missing > 0xffff_ffff || !this.#alive()) return;
+    const detail = 'shorter than the kernel says it is: a page of it could not be read, and it ends there';
+    this.#gaps.push({ reason: 'failed', name: `${this.#name('environ')}: ${missing} bytes left`, detail });
   }
 
   #cut(name: string, left: number, bound: number): void {

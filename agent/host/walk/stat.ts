@@ -23,6 +23,8 @@ export interface ProcessStat {
   /** Bytes of address space; pages of resident memory. */
   readonly virtualBytes: number;
   readonly residentPages: number;
+  /** Length of the environment, 0 where it may not be known (env_start and env_end). */
+  readonly environBytes: number;
 }
 
 /** Undefined where the text is not such a line. `comm` may contain blanks and parentheses: its end is the last ")". */
@@ -50,5 +52,10 @@ export function parseStat(text: string): ProcessStat | undefined {
     startTicks,
     virtualBytes: number(23),
     residentPages: number(24),
+    environBytes: Number(BigInt.asUintN(64, integer(fields[51 - 3]) - integer(fields[50 - 3]))),
   };
+}
+
+function integer(field: string | undefined): bigint {
+  return /^\d{1,20}$/.test(field ?? '') ? BigInt(field ?? '0') : 0n;
 }

@@ -181,3 +181,20 @@ test('no process of this machine hides', { skip: needsRoot }, async () => {
   const [summary] = rowsOf(artefacts.get('10-process/hidden.jsonl'));
   assert.deepEqual((summary?.impound.compared as { hidden: number } | undefined)?.hidden, 0);
 });
+
+test('a process whose folder in /proc somebody mounted over is named', { skip: needsRoot }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const proc = join(folder, 'proc');
+  await mkdir(join(proc, '77'), { recursive: true });
+  await mkdir(join(proc, '1'));
+  await writeFile(
+    join(proc, '1/mountinfo'),
+    '30 22 0:5 / /proc/77 rw - tmpfs none rw\n31 22 0:6 / /mnt rw - tmpfs none rw\n',
+  );
+  const { artefacts } = await collect(processes, { host: hostAt(folder) });
+  const [, ...hidden] = rowsOf(artefacts.get('10-process/hidden.jsonl'));
+  assert.deepEqual(
+    hidden.map(({ process, impound }) => [process.pid, impound.seen]),
+    [[77, ['a mount over its folder in /proc']]],
+  );
+});
