@@ -1,14 +1,16 @@
 // A directory as a store: link(2) for put-once, fsync of file and folder, 0600 and 0700, no link ever followed.
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, opendir, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, realpath, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import { assertBundlePath, isBundlePath } from '../format/layout.ts';
 import type { StoredObject } from '../format/record.ts';
 import { nonce } from '../id.ts';
-import { sha256Stream } from '../stream/hash.ts';
+import { DirectoryWriter } from './directory-writer.ts';
+import { ignoreAbsence, linkOnce, makeFolder, walk } from './folders.ts';
 import { claimOwnership, runningOwner } from './owner.ts';
 import type { ByteRange, ObjectWriter, Store, StoreEntry, UnfinishedObject } from './store.ts';
+import { missing, storeError } from './store-error.ts';
 
 /** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
 const READ_BYTES = 256 * 1024;
@@ -224,138 +226,3 @@ export class DirectoryStore implements Store {
 }
 
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-
-class DirectoryWriter implements ObjectWriter {
-  readonly #handle: FileHandle;
-  readonly #temporary: string;
-  readonly #target: string;
-  readonly #path: string;
-  readonly #digest = sha256Stream();
-  #size = 0;
-
-  constructor(handle: FileHandle, temporary: string, target: string, path: string) {
-    this.#handle = handle;
-    this.#temporary = temporary;
-    this.#target = target;
-    this.#path = path;
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    let rest = chunk;
-    try {
-      while (rest.length > 0) {
-        const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#size);
-        const written = rest.subarray(0, bytesWritten);
-        // what reached the file is what is hashed, so that a disk that fills up leaves a true record
-        await this.#digest.update(written);
-        this.#size += bytesWritten;
-        rest = rest.subarray(bytesWritten);
-      }
-    } catch (error) {
-      throw storeError(error, 'write', this.#path);
-    }
-  }
-
-  async commit(): Promise<StoredObject> {
-    try {
-      await this.#handle.sync();
-      await this.#handle.close();
-      await publish(this.#temporary, this.#target, this.#path);
-      const { size } = await stat(this.#target);
-      if (size !== this.#size) throw new Error(`the store holds ${size} bytes of ${this.#size}`);
-      return { size, sha256: await this.#digest.hex() };
-    } catch (error) {
-      throw storeError(error, 'commit', this.#path);
-    }
-  }
-
-  async abandon(): Promise<void> {
-    this.#digest.abandon();
-    try {
-      await this.#handle.close();
-      await unlink(this.#temporary);
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'EBADF') throw storeError(error, 'abandon', this.#path);
-    }
-  }
-}
-
-async function publish(temporary: string, target: string, path: string): Promise<void> {
-  await linkOnce(temporary, target, path);
-  await unlink(temporary);
-}
-
-/** link(2) fails where the name is taken, which rename(2) would replace. */
-async function linkOnce(temporary: string, target: string, path: string): Promise<void> {
-  try {
-    await link(temporary, target);
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw storeError(error, 'commit', path);
-    throw new ImpoundError('object-exists', `${path} is in the store already; nothing stored is ever changed`, {
-      operation: 'commit',
-      thing: path,
-      cause: error,
-    });
-  }
-  await syncFolder(dirname(target));
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  // every folder that was made is an entry of the one above it
-  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Names that are no UTF-8 cannot be opened by the text that Node makes of them: they are told, and not followed. */
-async function* walk(folder: string, prefix: string): AsyncGenerator<StoreEntry> {
-  for await (const item of await opendir(folder)) {
-    const path = prefix === '' ? item.name : `${prefix}/${item.name}`;
-    const below = join(folder, item.name);
-    const found = await lstat(below).catch(ignoreAbsence);
-    if (found?.isDirectory()) yield* walk(below, path);
-    else if (found?.isFile()) yield { path, kind: 'file', size: found.size };
-    else yield { path, kind: found?.isSymbolicLink() ? 'link' : 'other', size: 0 };
-  }
-}
-
-function ignoreAbsence(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error;
-}
-
-function missing(path: string, why: string): ImpoundError {
-  return new ImpoundError('object-missing', `${path}: ${why}`, { operation: 'read', thing: path });
-}
-
-function storeError(error: unknown, operation: string, thing: string): ImpoundError {
-  if (error instanceof ImpoundError) return error;
-  const errno = errnoOf(error);
-  const context = { operation, thing, cause: error };
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
-    return new ImpoundError(
-      'store-full',
-      `the store is full (${operation} ${thing}): make room or use another --store`,
-      context,
-    );
-  }
-  if (errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS') {
-    return new ImpoundError('store-denied', `the store may not be written (${operation} ${thing}): ${errno}`, context);
-  }
-  if (errno === 'ENOTDIR' || errno === 'EEXIST') {
-    return new ImpoundError('store-not-directory', `${thing} is not a directory; name a directory as --store`, context);
-  }
-  return new ImpoundError(
-    'store-failed',
-    `the store failed (${operation} ${thing}): ${errno ?? String(error)}`,
-    context,
-  );
-}
