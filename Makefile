@@ -38,7 +38,7 @@ soak: deps build ## hours of what takes too long for CI
 deps: node_modules/.package-lock.json
 
 node_modules/.package-lock.json: package.json package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
+	npm ci --no-audit --no-fund --loglevel=error >&2
 	@touch $@
 
 clean: ## remove what was built and installed here; evidence stays

@@ -27,3 +27,12 @@ export async function signingKey(file: string | undefined, { stderr }: Environme
   }
   return { signer: await readSigner(own), file: own };
 }
+
+/** `FILE.pub` where that is; else the key file itself, which verify takes the public half of. */
+export async function publicHalf(file: string): Promise<string> {
+  const beside = `${file}.pub`;
+  return await access(beside).then(
+    () => beside,
+    () => file,
+  );
+}

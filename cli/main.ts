@@ -5,6 +5,7 @@ import { describeError, ImpoundError } from '../evidence/errors.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
 import { commands } from './commands/index.ts';
 import { escapeText } from './terminal/text.ts';
+import { software } from './version.ts';
 
 const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
 
@@ -30,11 +31,11 @@ async function main(): Promise<void> {
     .demandCommand(1, 'say what to do: see --help')
     .recommendCommands()
     .completion('completion', 'Print a completion script: impound completion >> ~/.bashrc')
-    .version(false)
+    .version(await software())
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message: string | undefined, error: Error | undefined) => {
-      throw error ?? new ImpoundError('usage', message ?? 'see --help', { operation: 'read arguments' });
+      throw error ?? new ImpoundError('usage', oneLine(message ?? 'see --help'), { operation: 'read arguments' });
     });
   for (const command of commands) {
     parser.command(
@@ -82,6 +83,12 @@ async function run(command: Command<never>, argv: CommonArguments, program: stri
   } finally {
     for (const signal of signals) process.off(signal, interrupt);
   }
+}
+
+/** yargs spreads its messages over lines; what is missing is named in the field's own words. */
+function oneLine(message: string): string {
+  if (message.startsWith('Not enough non-option arguments')) return 'an argument is missing: see --help of the verb';
+  return message.trim().replace(/\s*\n\s*/g, ': ');
 }
 
 function fail(error: unknown): void {

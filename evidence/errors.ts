@@ -5,6 +5,7 @@ export type ErrorCode =
   | 'usage'
   | 'unknown-collector'
   | 'key-unreadable'
+  | 'key-unwritable'
   | 'key-unsuitable'
   | 'key-exists'
   | 'store-not-directory'

@@ -34,7 +34,7 @@ export async function* collectHost(context: NodeContext, imds: string): AsyncGen
     ...hardware(context.host, read),
     ...confinement(context.host, read),
     mounts: mounts(read, (left) => context.gap(gap('truncated', 'mounts', `${left} more than were kept`))),
-    ...runtimes(context.host),
+    ...runtimes(context.host, (error, name) => context.gap(gapOf(error, name, 'absent'))),
   };
   if (isEc2(read)) {
     context.footprint({ kind: 'connection', name: imds, detail: 'instance metadata service' });

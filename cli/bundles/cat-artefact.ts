@@ -1,5 +1,4 @@
 // Prints one artefact: decompressed, and on a terminal with control characters escaped.
-import { once } from 'node:events';
 import { ImpoundError, MAX_CONTENT_BYTES, zstdDecompress } from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
@@ -16,7 +15,7 @@ export async function runCat(argv: CatArguments, { stdout }: Environment): Promi
   for await (const chunk of content) {
     const out = escaping ? escapeLines(decoder.decode(chunk, { stream: true })) : chunk;
     if (stdout.destroyed) break; // the reader has had enough
-    if (!stdout.write(out)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+    if (!stdout.write(out)) await drained(stdout);
   }
   return 0;
 }
@@ -40,4 +39,17 @@ function escapeLines(text: string): string {
     .split('\n')
     .map((line) => line.split('\t').map(escapeText).join('\t'))
     .join('\n');
+}
+
+/** Waits until more may be written, or the reader has gone. */
+function drained(stdout: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stdout.off('drain', done);
+      stdout.off('close', done);
+      resolve();
+    };
+    stdout.on('drain', done);
+    stdout.on('close', done);
+  });
 }

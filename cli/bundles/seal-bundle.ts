@@ -1,10 +1,10 @@
 // Seals a bundle that a crash left open.
-import { recoverBundle, systemClock } from '../../evidence/index.ts';
+import { readChain, records, recoverBundle, systemClock } from '../../evidence/index.ts';
 import { localActor } from '../actor.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { SealArguments } from '../commands/seal.ts';
-import { signingKey } from '../key.ts';
+import { publicHalf, signingKey } from '../key.ts';
 import { software } from '../version.ts';
 
 export async function runSeal(argv: SealArguments, environment: Environment): Promise<ExitCode> {
@@ -19,11 +19,23 @@ export async function runSeal(argv: SealArguments, environment: Environment): Pr
     software: await software(),
   });
   await store.finish();
+  const stored = records((await readChain(store)).map(({ statement }) => statement));
+  const recovered = stored.filter((record) => record.recovered === true);
+  const truncated = recovered.filter((record) => record.truncated !== undefined).length;
   const { json, stdout, program } = environment;
-  if (json) stdout.write(`${JSON.stringify({ path, head, sealed: true })}\n`);
+  if (json)
+    stdout.write(
+      `${JSON.stringify({ path, head, sealed: true, artefacts: stored.length, recovered: recovered.length, truncated })}\n`,
+    );
   else {
-    stdout.write(`sealed  ${path}\nhead    ${head.sequence}:${head.sha256}\n`);
-    stdout.write(`next    ${program} verify ${path} --key ${file} --head ${head.sequence}:${head.sha256}\n`);
+    stdout.write(`sealed  ${path}\n`);
+    stdout.write(
+      `holds   ${stored.length} artefacts, ${recovered.length} of them recovered, ${truncated} of these cut off\n`,
+    );
+    stdout.write(`head    ${head.sequence}:${head.sha256}\n`);
+    stdout.write(
+      `next    ${program} verify ${path} --key ${await publicHalf(file)} --head ${head.sequence}:${head.sha256}\n`,
+    );
   }
   return 0;
 }

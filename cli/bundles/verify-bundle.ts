@@ -7,6 +7,12 @@ import { escapeText, formatBytes, styled } from '../terminal/text.ts';
 import { verifyProgress } from '../terminal/verify-progress.ts';
 
 const SHOWN = 50;
+/** Intact says that nothing was changed since; this says what the capture itself had to leave. */
+const OUTCOMES: Readonly<Record<string, string>> = {
+  complete: 'ran to its end',
+  aborted: 'was stopped before its end',
+  recovered: 'was cut off by a crash, and sealed afterwards',
+};
 
 export async function runVerify(argv: VerifyArguments, environment: Environment): Promise<ExitCode> {
   const { store, path } = await openBundle(argv.bundle);
@@ -59,6 +65,13 @@ export function printReport(report: VerifyReport, path: string, { stdout }: Envi
   write(`read    ${report.files} files, ${formatBytes(report.bytes)} of evidence, ${report.entries} custody entries`);
   write(`signer  ${escapeText(signer.keyid)}  (${escapeText(signer.kind)}, ${escapeText(signer.actor)})`);
   if (report.head !== undefined) write(`head    ${report.head.sequence}:${report.head.sha256}`);
+  const { capture } = report;
+  if (capture !== undefined && (capture.outcome !== 'complete' || capture.truncated > 0)) {
+    const outcome = OUTCOMES[capture.outcome] ?? escapeText(capture.outcome);
+    write(
+      styled('yellow', `capture ${outcome}; ${capture.truncated} artefacts are not whole ("ls" names them)`, stdout),
+    );
+  }
   write(verdictLine(report, stdout));
 }
 

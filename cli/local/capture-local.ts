@@ -27,7 +27,7 @@ import { localActor } from '../actor.ts';
 import { printReport } from '../bundles/verify-bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
-import { type SigningKey, signingKey } from '../key.ts';
+import { publicHalf, type SigningKey, signingKey } from '../key.ts';
 import { captureProgress } from '../terminal/progress.ts';
 import { software } from '../version.ts';
 import { printSummary } from './summary.ts';
@@ -45,6 +45,8 @@ export interface LocalCapture {
   readonly seconds: number;
   readonly head: ChainHead;
   readonly keyFile: string;
+  /** The public half beside it where there is one, else the same file: its public half is taken. */
+  readonly publicKeyFile: string;
   readonly keyid: string;
   readonly onSuspectDisk: boolean;
   readonly results: readonly CollectorResult[];
@@ -163,6 +165,7 @@ async function capture(
     seconds: Math.round(performance.now() - begun) / 1000,
     head,
     keyFile: file,
+    publicKeyFile: await publicHalf(file),
     keyid: signer.keyid,
     onSuspectDisk,
     results,

@@ -86,7 +86,7 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
   write(`signed by  ${captured.keyid}  (${escapeText(captured.keyFile)})`);
   write(`head       ${head}  (write it down: it shows a chain cut short)`);
   heading('Next');
-  write(`${program} verify ${captured.path} --key ${captured.keyFile} --head ${head}`);
+  write(`${program} verify ${captured.path} --key ${captured.publicKeyFile} --head ${head}`);
   write(`${program} ls ${captured.path}`);
 }
 

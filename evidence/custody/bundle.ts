@@ -1,6 +1,6 @@
 // A bundle's life: begun with a grant, closed and sealed, or sealed later after a crash.
 import { ImpoundError } from '../errors.ts';
-import { coverage, gapGroups, records } from '../format/coverage.ts';
+import { coverage, gapGroups, records, unfinishedGaps } from '../format/coverage.ts';
 import { sha256 } from '../format/digest.ts';
 import type { CloseDetails, SessionDetails, Subject } from '../format/entry.ts';
 import { jsonLine } from '../format/json.ts';
@@ -71,7 +71,7 @@ export async function endBundle(custody: Custody, chain: ChainWriter, ending: En
 
 async function writeSummaries(custody: Custody, chain: ChainWriter, ending: Ending): Promise<void> {
   const { statements } = chain;
-  const gaps = ending.gaps ?? gapGroups(statements);
+  const gaps = ending.gaps ?? [...gapGroups(statements), ...unfinishedGaps(statements)];
   const present = new Set(records(statements).map((record) => record.path));
   const files: [string, Buffer][] = [
     [GAPS, Buffer.concat(gaps.map(jsonLine))],

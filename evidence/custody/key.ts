@@ -85,8 +85,10 @@ export async function generateKeyFiles(file: string): Promise<Signer> {
   } catch (cause) {
     const exists = errnoOf(cause) === 'EEXIST';
     throw new ImpoundError(
-      exists ? 'key-exists' : 'key-unreadable',
-      exists ? `${file} exists already; a key is never overwritten` : `cannot write ${file}: ${errnoOf(cause)}`,
+      exists ? 'key-exists' : 'key-unwritable',
+      exists
+        ? `${file} exists already; a key is never overwritten`
+        : `cannot write the signing key ${file}: ${errnoOf(cause)}; make one elsewhere (keygen FILE) and give it as --key`,
       { operation: 'write key', thing: file, cause },
     );
   }

@@ -51,6 +51,19 @@ export function coverage(statements: readonly Statement[]): Coverage {
   return { collectors, counts: preferred(all) };
 }
 
+/** Planned collectors that the chain does not see end: the capture was cut off before. */
+export function unfinishedGaps(statements: readonly Statement[]): readonly GapGroup[] {
+  const unfinished = coverage(statements).collectors.filter(({ outcome }) => outcome === 'unfinished');
+  return unfinished.map(({ collector, session }) => ({
+    collector,
+    session,
+    reason: 'crashed',
+    detail: 'the capture was cut off before it had ended; what it had stored by then is kept',
+    count: 1,
+    names: [collector],
+  }));
+}
+
 function ends(statements: readonly Statement[]): readonly CollectorEnd[] {
   return statements.flatMap(({ predicate }) =>
     predicate.action === 'collect' ? collectorEnds(predicate.details) : [],

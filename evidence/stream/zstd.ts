@@ -5,6 +5,8 @@ import { ImpoundError } from '../errors.ts';
 
 /** Stored bytes after which the frame is flushed, so that an object cut off there still decodes: one upload part. */
 const PART_BYTES = 16 * 1024 * 1024;
+/** And at least this often while content comes, for the sake of a capture that is killed. */
+const FLUSH_MILLISECONDS = 1000;
 /** Level 1 keeps up with a disk on one core; evidence is read once or twice. */
 const LEVEL = 1;
 /** Largest window a frame may ask for, 2^27 = 128 MiB: what `zstd` itself takes without being asked. */
@@ -25,14 +27,16 @@ export function zstdCompress(content: AsyncIterable<Uint8Array>): CompressedStre
     });
     const feeding = (async () => {
       let unflushed = 0;
+      let flushed = performance.now();
       try {
         for await (const chunk of content) {
           contentSize += chunk.length;
           unflushed += chunk.length;
           if (!stream.write(chunk)) await drained(stream);
           if (stream.destroyed) return;
-          if (unflushed >= PART_BYTES) {
+          if (unflushed >= PART_BYTES || performance.now() - flushed > FLUSH_MILLISECONDS) {
             unflushed = 0;
+            flushed = performance.now();
             stream.flush(constants.ZSTD_e_flush);
           }
         }

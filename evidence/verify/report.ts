@@ -65,6 +65,8 @@ export interface VerifyReport {
   readonly signer: { readonly keyid: string; readonly kind: string; readonly actor: string; readonly trusted: boolean };
   /** The newest valid entry; undefined where there is none. */
   readonly head: ChainHead | undefined;
+  /** How the capture ended, and how many artefacts it left that are not whole; undefined before its close. */
+  readonly capture: { readonly outcome: string; readonly truncated: number } | undefined;
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;

@@ -4,6 +4,8 @@ import { listEntries } from '../custody/chain-reader.ts';
 import type { ChainHead } from '../custody/chain-writer.ts';
 import type { TrustedKey } from '../custody/key.ts';
 import { ImpoundError } from '../errors.ts';
+import { records } from '../format/coverage.ts';
+import type { Statement } from '../format/entry.ts';
 import { entryPath } from '../format/layout.ts';
 import type { Store } from '../store/store.ts';
 import { checkChain } from './chain.ts';
@@ -60,6 +62,7 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
       trusted: trusted.some((key) => key.keyid === first?.envelope.keyid),
     },
     head: last === undefined ? undefined : { sequence: last.sequence, sha256: last.sha256 },
+    capture: captureOf(statements),
     entries: chain.genuine.length,
     files: files.size,
     bytes,
@@ -67,6 +70,13 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
     warnings,
     unchecked,
   };
+}
+
+function captureOf(statements: readonly Statement[]): VerifyReport['capture'] {
+  const close = statements.find(({ predicate }) => predicate.action === 'close');
+  if (close === undefined) return undefined;
+  const truncated = records(statements).filter((record) => record.truncated !== undefined).length;
+  return { outcome: String(close.predicate.details.outcome), truncated };
 }
 
 function verdictOf({ findings, unchecked }: Findings, sealed: boolean): Verdict {

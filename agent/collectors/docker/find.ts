@@ -25,7 +25,11 @@ export async function findEngine(
   }
   if (gaps.length > 0) return { gaps };
   const tried = context.dockerSockets.map((socket) => `unix://${socket}`).join(', ');
-  return { gaps: [gap('absent', 'Docker engine', `no Docker engine answers at ${tried || 'any socket'}; ${HOW}`)] };
+  const silence = `no Docker engine answers at ${tried || 'any socket'}`;
+  const running = (await context.walk.index()).find(({ comm }) => comm === 'dockerd');
+  if (running === undefined) return { gaps: [gap('absent', 'Docker engine', `${silence}; ${HOW}`)] };
+  const where = `${silence}, and dockerd runs as pid ${running.pid}: name its socket with --docker SOCKET`;
+  return { gaps: [gap('failed', 'Docker engine', where)] };
 }
 
 /** No such file, or a socket file whose listener is gone. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { at } from '../../../agent/collectors/docker/json.ts';
 import { docker } from '../../../agent/collectors/docker.ts';
+import type { ProcessSummary, ProcessWalk } from '../../../agent/host/walk.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../../testbed/dockerd.ts';
@@ -33,12 +34,29 @@ async function withEngine(work: (bed: Dockerd) => Promise<void>): Promise<void> 
 
 test('no engine at any socket is one gap that says how to name one', async () => {
   const sockets = [join(folder, 'none'), join(folder, 'neither')];
-  const { artefacts, gaps } = await collect(docker, { dockerSockets: sockets });
+  const { artefacts, gaps } = await collect(docker, { dockerSockets: sockets, walk: walkThatSaw() });
   assert.equal(artefacts.size, 0);
   assert.equal(gaps.length, 1);
   assert.equal(gaps[0]?.reason, 'absent');
   assert.match(gaps[0]?.detail ?? '', new RegExp(`no Docker engine answers at unix://${sockets[0]}.*--docker SOCKET`));
 });
+
+test('an engine that runs and answers at none of the sockets is no absence', async () => {
+  const walk = walkThatSaw({ pid: 4711, startTicks: '1', comm: 'dockerd', sockets: [] });
+  const { gaps } = await collect(docker, { dockerSockets: [join(folder, 'none')], walk });
+  assert.equal(gaps[0]?.reason, 'failed');
+  assert.match(gaps[0]?.detail ?? '', /dockerd runs as pid 4711: name its socket with --docker SOCKET/);
+});
+
+/** A walk that has ended and seen these. */
+function walkThatSaw(...processes: readonly ProcessSummary[]): ProcessWalk {
+  return {
+    index: () => Promise.resolve(processes),
+    async *records() {},
+    gaps: () => [],
+    leftBehind: () => false,
+  };
+}
 
 test('a hung engine, a FIFO and garbage are each a gap, in bounded time', async () => {
   const fifo = socketPath();
