@@ -1,5 +1,6 @@
 // Programs and files that are nowhere but in a process: deleted, in memory, in temporary folders, added to a container.
 import { closeSync } from 'node:fs';
+import { pid as ownPid } from 'node:process';
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
@@ -123,6 +124,14 @@ async function findDistinct(context: NodeContext): Promise<readonly Found[]> {
     for (const held of process.held ?? []) {
       const why = held.why === 'container' ? upper(process, held) : held.why;
       if (why === undefined) continue;
+      if (process.pid === ownPid && why === 'temporary') {
+        context.footprint({
+          kind: 'note',
+          name: held.target,
+          detail: 'our own program in a temporary folder: not recovered',
+        });
+        continue;
+      }
       const name = `pid ${process.pid} ${held.via}`;
       try {
         const file = openHeld(context, process, held);
