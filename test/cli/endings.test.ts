@@ -78,15 +78,20 @@ test('a capture that is still running is not sealed by somebody else', async (t)
   const child = startCli(['capture', '--local', '--store', join(home, 'store')], { home });
   child.stdout?.resume();
   child.stderr?.resume();
-  t.after(() => child.kill('SIGKILL'));
-  while ((await readdir(join(home, 'store/local/no-case')).catch(() => [])).length === 0) await sleep(10);
-  const bundle = await onlyBundle(join(home, 'store'));
-  while ((await readdir(join(bundle, 'custody')).catch(() => [])).length < 3) await sleep(10);
-  child.kill('SIGSTOP');
-  const sealed = await cli(['seal', bundle], { home });
-  child.kill('SIGCONT');
-  assert.equal(sealed.code, 2);
-  assert.match(sealed.stderr, /\[bundle-busy\]/);
+  try {
+    while ((await readdir(join(home, 'store/local/no-case')).catch(() => [])).length === 0) await sleep(10);
+    const bundle = await onlyBundle(join(home, 'store'));
+    while ((await readdir(join(bundle, 'custody')).catch(() => [])).length < 3) await sleep(10);
+    child.kill('SIGSTOP');
+    const sealed = await cli(['seal', bundle], { home });
+    child.kill('SIGCONT');
+    assert.equal(sealed.code, 2);
+    assert.match(sealed.stderr, /\[bundle-busy\]/);
+  } finally {
+    // it must have ended before its folder is removed
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
 });
 
 test('two captures into one store do not touch each other, and --json is one line', async (t) => {
