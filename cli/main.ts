@@ -115,12 +115,16 @@ try {
 } catch (error) {
   fail(error);
 }
-if (hard) await endWithout();
+await end();
 
-/** Node would join its threads first. execve(2) ends them all, and what is executed has nothing to do but to exit. */
-async function endWithout(): Promise<void> {
+/**
+ * Everything is done and awaited: what is printed goes out, and idle threads are not waited for. Where a thread waits for
+ * good Node would join it for ever: execve(2) ends them all, and what is executed has nothing to do but to exit.
+ */
+async function end(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
-    await new Promise<void>((resolve) => stream.write('', () => resolve()));
+    if (!stream.destroyed) await new Promise<void>((resolve) => stream.write('', () => resolve()));
   }
-  process.execve?.('/bin/sh', ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
+  if (hard) process.execve?.('/bin/sh', ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
+  process.exit();
 }
