@@ -22,6 +22,15 @@ export interface TarMember {
 /** Members in order. Throws `content-damaged` where the archive is not a whole POSIX tar. */
 export async function* readTar(bytes: AsyncIterable<Uint8Array>, thing: string): AsyncGenerator<TarMember> {
   const source = new ByteSource(bytes, thing);
+  try {
+    yield* readMembers(source, thing);
+  } finally {
+    // a decompressor that is left open goes on reading what somebody else reads next
+    await source.close();
+  }
+}
+
+async function* readMembers(source: ByteSource, thing: string): AsyncGenerator<TarMember> {
   let pax: ReadonlyMap<string, string> = new Map();
   for (;;) {
     const header = await source.exactly(BLOCK);
@@ -160,6 +169,10 @@ class ByteSource {
       if (this.#chunk.some((byte) => byte !== 0)) throw damaged(this.#thing, 'something follows its end');
       this.#chunk = new Uint8Array(0);
     }
+  }
+
+  async close(): Promise<void> {
+    await this.#iterator.return?.();
   }
 
   /** False at the end of the stream. */

@@ -107,6 +107,28 @@ test('a tar with an endless PAX header or a wrong checksum is refused in bounded
   await assert.rejects(members(broken), { code: 'content-damaged' });
 });
 
+test('a tar that is refused, or left early, lets go of what it was read from', async () => {
+  const tar = await archive([{ name: 'a', content: Buffer.alloc(5000) }, { name: 'b' }]);
+  for (const bytes of [tar.subarray(0, 3000), tar]) {
+    let released = 0;
+    async function* source(): AsyncGenerator<Uint8Array> {
+      try {
+        for (let start = 0; start < bytes.length; start += 512) yield bytes.subarray(start, start + 512);
+      } finally {
+        released++;
+      }
+    }
+    const read = async (): Promise<void> => {
+      for await (const { path, content } of readTar(source(), 'test.tar')) {
+        if (bytes === tar && path === 'a') break;
+        for await (const _ of content);
+      }
+    };
+    await read().catch(() => undefined);
+    assert.equal(released, 1);
+  }
+});
+
 async function archive(list: readonly Member[]): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of tarArchive(list)) chunks.push(chunk);
