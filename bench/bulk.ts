@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalCustodian, type Member, systemClock, tarArchive, verifyBundle, zstdCompress } from '../evidence/index.ts';
-import { makeCustody } from './custody.ts';
+import { beginEmpty } from '../test/helpers/bundle.ts';
 import { type Measured, runProgram, seconds, sideBySide } from './measure.ts';
 
 const FILES = 64;
@@ -58,7 +58,7 @@ async function stream(folder: string, tree: string, rounds: number): Promise<Mea
 }
 
 async function storeTree(folder: string, tree: string): Promise<void> {
-  const { store, chain, path } = await makeCustody(folder);
+  const { store, chain, path } = await beginEmpty(folder);
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   const writer = await custodian.open({
     path: 'data/60-file/tree.tar.zst',
@@ -81,7 +81,7 @@ async function* members(tree: string): AsyncGenerator<Member> {
 }
 
 async function verify(folder: string, rounds: number): Promise<Measured> {
-  const { store, custody, chain, path } = await makeCustody(folder);
+  const { store, custody, chain, path } = await beginEmpty(folder);
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   for (let number = 0; number < 8; number++) {
     const writer = await custodian.open({

@@ -12,7 +12,8 @@ export interface Measured {
   readonly floor: string;
   readonly ratio: string;
   readonly wanted: string;
-  readonly met: boolean;
+  /** Undefined where nothing is promised. */
+  readonly met?: boolean;
 }
 
 export function median(values: readonly number[]): number {

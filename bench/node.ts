@@ -1,6 +1,6 @@
 // Speed of a capture on a busy node: some 500 processes and 20 containers of a real engine.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +15,8 @@ import {
 } from '../evidence/index.ts';
 import { readTar } from '../evidence/stream/tar-reader.ts';
 import { zstdDecompress } from '../evidence/stream/zstd.ts';
+import { beginEmpty } from '../test/helpers/bundle.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../test/testbed/dockerd.ts';
-import { makeCustody } from './custody.ts';
 import { checkout, type Measured, runProgram, sideBySide } from './measure.ts';
 
 const PROCESSES = 480;
@@ -46,19 +46,19 @@ export async function measureNode(rounds: number): Promise<readonly Measured[]> 
   }
 }
 
-/** The tables with their raw files stored, against a bare loop that opens and reads the same files. */
+/** The tables with their raw files stored, against a bare loop that reads the same files and links. */
 async function tables(folder: string, rounds: number): Promise<Measured> {
-  let files: readonly string[] = [];
+  let same: Readings = { files: [], links: [] };
   const ours = async (): Promise<number> => {
     const { store, seconds } = await captureTables(folder);
-    files = await readFilesOf(store);
+    same = await readingsOf(store);
     return seconds;
   };
-  const { ours: figure, floor } = await sideBySide(rounds, ours, async () => bareLoop(files));
+  const { ours: figure, floor } = await sideBySide(rounds, ours, async () => bareLoop(same));
   return {
-    what: `process and socket tables stored, ${readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length} processes, ${files.length} files`,
+    what: `process and socket tables stored, ${readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length} processes, ${same.files.length} files, ${same.links.length} links`,
     figure: `${figure.toFixed(2)} s`,
-    floor: `${floor.toFixed(2)} s reading the same files`,
+    floor: `${floor.toFixed(2)} s reading the same`,
     ratio: `${(figure / floor).toFixed(1)} ×`,
     wanted: 'at most 3 ×',
     met: figure <= 3 * floor,
@@ -66,7 +66,7 @@ async function tables(folder: string, rounds: number): Promise<Measured> {
 }
 
 async function captureTables(folder: string): Promise<{ readonly store: DirectoryStore; readonly seconds: number }> {
-  const { store, chain } = await makeCustody(folder);
+  const { store, chain } = await beginEmpty(folder);
   const begun = Date.now();
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   const run = nodeCollectors.filter(({ name }) => name === 'processes' || name === 'sockets');
@@ -91,20 +91,49 @@ async function captureTables(folder: string): Promise<{ readonly store: Director
   return { store, seconds: (ended - begun) / 1000 };
 }
 
-/** The files below /proc whose content is in the two archives. */
-async function readFilesOf(store: DirectoryStore): Promise<readonly string[]> {
-  const files: string[] = [];
-  for await (const { path, type } of readTar(
-    zstdDecompress(store.read('data/10-process/proc.tar.zst'), 1e10, 'proc'),
-    'proc',
-  )) {
-    if (type === '0' && path !== INNER_MANIFEST) files.push(`/proc/${path}`);
-  }
-  return files;
+interface Readings {
+  readonly files: readonly string[];
+  readonly links: readonly string[];
 }
 
-/** Seconds to open and read every file with one buffer; those that have gone since cost their failed open. */
-function bareLoop(files: readonly string[]): number {
+/** The files and links below /proc whose content is in the two archives. */
+async function readingsOf(store: DirectoryStore): Promise<Readings> {
+  const files: string[] = [];
+  const links: string[] = [];
+  for await (const { path, content } of membersOf(store, 'data/10-process/proc.tar.zst')) {
+    if (!path.endsWith('/links')) {
+      files.push(`/proc/${path}`);
+      continue;
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of content) chunks.push(chunk);
+    const names = Buffer.concat(chunks).toString('latin1').split('\0');
+    for (let at = 0; at + 1 < names.length; at += 2) links.push(`/proc/${path.slice(0, -'links'.length)}${names[at]}`);
+  }
+  const inside = new Map<string, string>();
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      inside.set(/\d+/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[0] ?? '', pid);
+    } catch {
+      // gone, or not to be looked at
+    }
+  }
+  for await (const { path } of membersOf(store, 'data/20-network/netns.tar.zst')) {
+    const [namespace = '', ...file] = path.split('/');
+    files.push(`/proc/${inside.get(namespace)}/net/${file.join('/')}`);
+  }
+  return { files, links };
+}
+
+async function* membersOf(store: DirectoryStore, path: string): ReturnType<typeof readTar> {
+  for await (const member of readTar(zstdDecompress(store.read(path), 1e10, path), path)) {
+    if (member.type === '0' && member.path !== INNER_MANIFEST) yield member;
+  }
+}
+
+/** Seconds to open and read every file with one buffer, and every link; those that have gone since cost their failed open. */
+function bareLoop({ files, links }: Readings): number {
   const buffer = Buffer.alloc(1024 * 1024);
   const begun = performance.now();
   readdirSync('/proc');
@@ -118,6 +147,13 @@ function bareLoop(files: readonly string[]): number {
       }
     } catch {
       // gone, or not to be read
+    }
+  }
+  for (const link of links) {
+    try {
+      readlinkSync(link);
+    } catch {
+      // closed since
     }
   }
   return (performance.now() - begun) / 1000;
@@ -158,8 +194,7 @@ async function quick(folder: string, rounds: number, socket: string): Promise<re
       figure: `${peak.toFixed(0)} MB`,
       floor: '',
       ratio: '',
-      wanted: 'under 200 MB',
-      met: peak < 200,
+      wanted: '',
     },
   ];
 }

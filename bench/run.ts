@@ -25,9 +25,9 @@ const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [
   floor,
   ratio,
   wanted,
-  met ? 'met' : 'NOT MET',
+  met === undefined ? '' : met ? 'met' : 'NOT MET',
 ]);
-process.stdout.write(`${table(columns, rows, process.stdout.columns ?? 200)}\n`);
+process.stdout.write(`${table(columns, rows, process.stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
 
 async function startUp(): Promise<Measured> {
   const main = join(checkout, 'dist/cli/main.js');

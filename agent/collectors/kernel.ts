@@ -3,6 +3,7 @@ import { type Artefact, type Collector, type GapReport, gap } from '../../captur
 import { jsonLines, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
+import { readWhole } from '../host/kernel-file.ts';
 import { kmsgRecords, kmsgRow } from './kernel/dmesg.ts';
 import { ebpfRows } from './kernel/ebpf.ts';
 import { handlerRows } from './kernel/handlers.ts';
@@ -13,7 +14,6 @@ import { rawMembers } from './kernel/raw.ts';
 import { readSymbols } from './kernel/symbols.ts';
 import { sysctls } from './kernel/sysctls.ts';
 import { decodeTaint } from './kernel/taint.ts';
-import { readWhole } from './sockets/reading.ts';
 
 /**
  * Reads only what does nothing when it is read: not /proc/kmsg and trace_pipe, which take from others, not

@@ -1,5 +1,5 @@
 // Every process of the node: a row each, the raw files behind it, its executable's digest, and those that hide.
-import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
+import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import type { ProcessRecord } from '../host/walk.ts';
@@ -47,14 +47,14 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
 
 /** One walk feeds the archive and the table, each at the pace of the slower. */
 async function feed(
-  { walk }: NodeContext,
+  context: NodeContext,
   around: Surroundings,
   members: Channel<readonly Member[]>,
   rows: Channel<Record<string, unknown>>,
 ): Promise<void> {
   try {
-    for await (const record of walk.records()) {
-      const taken = await Promise.all([members.push(membersOf(record)), rows.push(processRow(record, around))]);
+    for await (const record of context.walk.records()) {
+      const taken = await Promise.all([members.push(membersOf(record)), rows.push(rowOf(context, record, around))]);
       if (!taken.includes(true)) return;
     }
     members.end();
@@ -62,6 +62,17 @@ async function feed(
   } catch (error) {
     members.end(new Error(describeError(error)));
     rows.end(new Error(describeError(error)));
+  }
+}
+
+/** One process that cannot be made a row of takes no other with it, nor its raw files. */
+function rowOf(context: NodeContext, record: ProcessRecord, around: Surroundings): Record<string, unknown> {
+  try {
+    return processRow(record, around);
+  } catch (error) {
+    const { pid, comm } = record.summary;
+    context.gap(gap('failed', `pid ${pid}: its row`, `${describeError(error)}; its raw files are in proc.tar.zst`));
+    return { process: { pid, name: comm } };
   }
 }
 

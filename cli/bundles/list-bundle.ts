@@ -32,7 +32,7 @@ function printArtefacts(statements: readonly Statement[], path: string, { json, 
     stdout.write(`${JSON.stringify({ bundle, path, sealed, granted, artefacts, gaps })}\n`);
     return;
   }
-  const width = stdout.columns ?? 120;
+  const width = stdout.columns ?? Number.POSITIVE_INFINITY;
   const rows = artefacts.toSorted((a, b) => (a.path < b.path ? -1 : 1)).map((record) => artefactRow(record, stdout));
   const columns = [
     { title: 'SIZE', align: 'right' as const },
@@ -100,7 +100,7 @@ function printCustody(entries: readonly ChainEntry[], { json, stdout }: Environm
     ...(index === 0 ? { align: 'right' as const } : {}),
     flexible: index === 6,
   }));
-  stdout.write(`${table(columns, rows, stdout.columns ?? 160)}\n`);
+  stdout.write(`${table(columns, rows, stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
 }
 
 function about({ subject, predicate: { action, details } }: Statement): string {

@@ -40,7 +40,7 @@ export async function runCollectors(argv: CollectorsArguments, { json, stdout }:
       formatBytes(row.limits.bytes),
       row.description,
     ]);
-    stdout.write(`${table(columns, cells, stdout.columns ?? 120)}\n`);
+    stdout.write(`${table(columns, cells, stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
   }
   return 0;
 }

@@ -43,7 +43,7 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
       table(
         [{ title: 'WHAT' }, { title: 'PID', align: 'right' }, { title: 'NAME' }, { title: 'WHERE', flexible: true }],
         sightings,
-        stdout.columns ?? 120,
+        stdout.columns ?? Number.POSITIVE_INFINITY,
       ),
     );
 
@@ -64,7 +64,7 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
           { title: 'WHAT', flexible: true },
         ],
         gaps.slice(0, GAP_LINES),
-        stdout.columns ?? 120,
+        stdout.columns ?? Number.POSITIVE_INFINITY,
       ),
     );
     if (gaps.length > GAP_LINES) write(`and ${gaps.length - GAP_LINES} more kinds: ${program} ls shows all`);

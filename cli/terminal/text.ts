@@ -44,7 +44,7 @@ export interface Column {
   readonly flexible?: boolean;
 }
 
-/** Rows as aligned text, no wider than `width` columns; cells must be escaped already. */
+/** Rows as aligned text, no wider than `width` columns (a pipe has no end to them); cells must be escaped already. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): string {
   const widths = columns.map((column, index) =>
     Math.max(column.title.length, ...rows.map((row) => visibleLength(row[index] ?? ''))),

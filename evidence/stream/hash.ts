@@ -13,7 +13,7 @@ const SLOT_BYTES = 256 * 1024;
 
 /** A running SHA-256. Chunks given to `update` must not be changed before the first 256 KiB have been given. */
 export interface Sha256Stream {
-  /** Resolves when more may be given. */
+  /** Resolves when more may be given: one call at a time. */
   update(chunk: Uint8Array): Promise<void>;
   /** The digest in lower-case hex; ends the stream. */
   hex(): Promise<string>;

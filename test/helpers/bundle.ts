@@ -9,6 +9,7 @@ import {
   bundleId,
   bundlePrefix,
   type ChainHead,
+  type ChainWriter,
   type Custody,
   DirectoryStore,
   endBundle,
@@ -88,14 +89,20 @@ export interface MakeOptions {
   readonly open?: (storeRoot: string, prefix: string) => DirectoryStore;
 }
 
-/** Captures with `collectors` into a new bundle below `storeRoot`, sealed unless told otherwise. */
-export async function makeBundle(
+export interface BegunBundle {
+  readonly path: string;
+  readonly store: DirectoryStore;
+  readonly custody: Custody;
+  readonly chain: ChainWriter;
+}
+
+/** A bundle below `storeRoot` with its grant and nothing else. */
+export async function beginEmpty(
   storeRoot: string,
-  collectors: readonly Collector[] = sampleCollectors,
-  { seal = true, signal = new AbortController().signal, signer = newSigner(), open = openStore }: MakeOptions = {},
-): Promise<MadeBundle> {
-  const id = bundleId(new Date());
-  const prefix = bundlePrefix(undefined, undefined, id);
+  { signer = newSigner(), open = openStore }: Pick<MakeOptions, 'signer' | 'open'> = {},
+): Promise<BegunBundle> {
+  const bundle = bundleId(new Date());
+  const prefix = bundlePrefix(undefined, undefined, bundle);
   const store = open(storeRoot, prefix);
   await store.prepare();
   const custody: Custody = {
@@ -106,7 +113,7 @@ export async function makeBundle(
     software: 'Impound test',
   };
   const chain = await beginBundle(custody, {
-    bundle: id,
+    bundle,
     requestedBy: 'tester',
     requestedAt: new Date().toISOString(),
     reason: null,
@@ -114,6 +121,16 @@ export async function makeBundle(
     node: 'here',
     profile: 'quick',
   });
+  return { path: join(storeRoot, prefix), store, custody, chain };
+}
+
+/** Captures with `collectors` into a new bundle below `storeRoot`, sealed unless told otherwise. */
+export async function makeBundle(
+  storeRoot: string,
+  collectors: readonly Collector[] = sampleCollectors,
+  { seal = true, signal = new AbortController().signal, signer = newSigner(), open = openStore }: MakeOptions = {},
+): Promise<MadeBundle> {
+  const { path, store, custody, chain } = await beginEmpty(storeRoot, { signer, open });
   await beginSession(chain, {
     session: 1,
     software: custody.software,
@@ -134,7 +151,7 @@ export async function makeBundle(
     observe: () => undefined,
   });
   await custodian.flush();
-  const made = { path: join(storeRoot, prefix), storeRoot, store, custody };
+  const made = { path, storeRoot, store, custody };
   if (!seal) return { ...made, head: chain.head };
   const head = await endBundle(custody, chain, {
     outcome: signal.aborted ? 'aborted' : 'complete',

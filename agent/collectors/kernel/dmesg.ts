@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { errnoOf, textField } from '../../../evidence/index.ts';
-import { unreadable } from '../sockets/reading.ts';
+import { unreadable } from '../../host/kernel-file.ts';
 
 const RECORD_BYTES = 16 * 1024; // above CONSOLE_EXT_LOG_MAX: a shorter buffer fails with EINVAL
 const LOG_BYTES = 64 * 1024 * 1024; // the largest log buffer is 32 MiB on most kernels

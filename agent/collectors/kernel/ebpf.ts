@@ -2,9 +2,9 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import type { Host } from '../../host/host.ts';
+import { readWhole, unreadable } from '../../host/kernel-file.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { type Held, heldDescriptors } from '../sockets/descriptors.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
 import { LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from './bpf-types.ts';
 import type { BpfSymbol } from './symbols.ts';
 

@@ -3,10 +3,10 @@ import { closeSync, lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
+import { chunksOf, readWhole, unreadable } from '../../host/kernel-file.ts';
 import { openBelow } from '../../host/open.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { findMounts, type Mount } from '../sockets/mounts.ts';
-import { chunksOf, readWhole, unreadable } from '../sockets/reading.ts';
 
 const BINFMT = '/proc/sys/fs/binfmt_misc';
 const MOST_FORMATS = 4096;

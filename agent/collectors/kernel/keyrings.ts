@@ -2,7 +2,7 @@
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
-import { readWhole } from '../sockets/reading.ts';
+import { readWhole } from '../../host/kernel-file.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
 const KEY = /^([0-9a-f]{8}) (\S{6,8}) +(\d+) +(\S+) ([0-9a-f]{8}) +(-?\d+) +(-?\d+) (\S+) +(.*)$/;

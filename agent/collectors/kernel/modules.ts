@@ -2,8 +2,8 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import type { Host } from '../../host/host.ts';
+import { readWhole, unreadable } from '../../host/kernel-file.ts';
 import { columns, decimal } from '../sockets/lines.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
 
 export interface Module {
   readonly name: string;

@@ -3,7 +3,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
+import { readWhole, unreadable } from '../../host/kernel-file.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
 

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import type { Member } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
+import { readWhole, unreadable } from '../../host/kernel-file.ts';
 import { TRACE_FILES, traceDirectory } from './probes.ts';
 import type { Symbols } from './symbols.ts';
 

@@ -2,8 +2,8 @@
 import { closeSync } from 'node:fs';
 import type { MemberStream } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
+import { chunksOf, openFile, type Unreadable, unreadable } from '../../host/kernel-file.ts';
 import { lineSplitter } from '../sockets/lines.ts';
-import { chunksOf, openFile, type Unreadable, unreadable } from '../sockets/reading.ts';
 
 export interface BpfSymbol {
   readonly symbol: string;

@@ -3,7 +3,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
-import { readWhole, unreadable } from '../sockets/reading.ts';
+import { readWhole, unreadable } from '../../host/kernel-file.ts';
 
 const VALUE_BYTES = 64 * 1024;
 const MOST = 50_000; // a machine has some 1,500, and some dozens more for each interface

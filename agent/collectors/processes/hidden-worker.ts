@@ -21,6 +21,8 @@ export interface HiddenFindings {
   /** Distinct PIDs in all cgroup.procs files. */
   readonly inCgroups: number;
   readonly cgroups: number;
+  /** cgroups that were seen and not looked into, beyond the bound. */
+  readonly cgroupsLeft: number;
   readonly hidden: readonly { readonly pid: number; readonly seen: readonly string[] }[];
 }
 
@@ -53,7 +55,15 @@ function search(order: HiddenOrder): HiddenFindings {
     return there && !again.has(pid) ? [{ pid, seen }] : [];
   });
   for (const pid of mountedOver(order.proc)) hidden.push({ pid, seen: ['a mount over its folder in /proc'] });
-  return { listed: listed.size, pidMax, probed, inCgroups: cgroups.members.size, cgroups: cgroups.folders, hidden };
+  return {
+    listed: listed.size,
+    pidMax,
+    probed,
+    inCgroups: cgroups.members.size,
+    cgroups: cgroups.folders,
+    cgroupsLeft: cgroups.left,
+    hidden,
+  };
 }
 
 /** A mount over /proc/PID hides a process from every tool, without any rootkit; it is still listed by its number. */
@@ -99,6 +109,7 @@ interface Cgroups {
   /** The cgroup.procs file each PID stands in. */
   readonly members: ReadonlyMap<number, string>;
   readonly folders: number;
+  readonly left: number;
   stillIn(pid: number): boolean;
 }
 
@@ -106,7 +117,9 @@ function cgroupMembers(root: string): Cgroups {
   const members = new Map<number, string>();
   const waiting = [root];
   let folders = 0;
-  for (let folder = waiting.pop(); folder !== undefined && folders < MAX_CGROUPS; folder = waiting.pop()) {
+  while (folders < MAX_CGROUPS) {
+    const folder = waiting.pop();
+    if (folder === undefined) break;
     folders++;
     const file = join(folder, 'cgroup.procs');
     for (const pid of pidsIn(file)) members.set(pid, file);
@@ -115,6 +128,7 @@ function cgroupMembers(root: string): Cgroups {
   return {
     members,
     folders,
+    left: waiting.length,
     stillIn: (pid) => pidsIn(members.get(pid) ?? '').includes(pid),
   };
 }

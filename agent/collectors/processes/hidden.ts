@@ -1,6 +1,6 @@
 // Processes that a listing of /proc does not show: cross-view against cgroups, and every number tried.
 import { Worker } from 'node:worker_threads';
-import { gap } from '../../../capture/index.ts';
+import { type GapReport, gap } from '../../../capture/index.ts';
 import { Channel, describeError, workerScript } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { startWalk } from '../../host/walk.ts';
@@ -41,6 +41,7 @@ async function findHidden(
     const left = `${compared.pidMax - compared.probed} of ${compared.pidMax} numbers were not tried; another profile tries all`;
     context.gap(gap('truncated', 'hidden processes by number', left));
   }
+  for (const missed of cgroupGaps(compared)) context.gap(missed);
   await rows.push({ impound: { compared: { ...compared, hidden: hidden.length } } });
   const seenBy = new Map(hidden.map(({ pid, seen }) => [pid, seen]));
   const walk = startWalk(context.host, { raw: true, signal: context.signal, pids: [...seenBy.keys()] });
@@ -53,6 +54,14 @@ async function findHidden(
   }
   // one whose files cannot even be read is still there
   for (const [pid, seen] of seenBy) await rows.push({ process: { pid }, impound: { hidden: true, seen } });
+}
+
+/** Where cgroups could not be compared, a process that hides is found by its number only. */
+function cgroupGaps({ inCgroups, cgroupsLeft }: Omit<HiddenFindings, 'hidden'>): readonly GapReport[] {
+  const name = 'hidden processes by cgroup';
+  if (inCgroups === 0) return [gap('absent', name, 'no cgroup below /sys/fs/cgroup shows a process')];
+  if (cgroupsLeft === 0) return [];
+  return [gap('truncated', name, `${cgroupsLeft} cgroups, with all that are in them, were not looked into`)];
 }
 
 function search(order: HiddenOrder, signal: AbortSignal): Promise<HiddenFindings> {

@@ -1,8 +1,8 @@
 // Descriptors that are neither files nor sockets: namespaces held open, and the kernel's anonymous objects.
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
+import { unreadable } from '../../host/kernel-file.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
-import { unreadable } from './reading.ts';
 
 export interface Held {
   readonly process: ProcessSummary;

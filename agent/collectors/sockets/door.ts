@@ -1,8 +1,8 @@
 // The way into a network namespace without setns(2): /proc/PID/net of any process that lives in it.
 import { readdirSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
+import { type OpenFile, openFile, type Unreadable, unreadable } from '../../host/kernel-file.ts';
 import { type Namespace, netnsOf } from './namespaces.ts';
-import { type OpenFile, openFile, type Unreadable, unreadable } from './reading.ts';
 
 /** A way into a namespace: its processes one after the other, as each vanishes, is denied or leaves. */
 export interface Door {

@@ -1,9 +1,9 @@
 // Mount tables of the machine: one process' mountinfo for each mount namespace, see proc_pid_mountinfo(5).
 import { closeSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
+import { chunksOf, openFile, unreadable } from '../../host/kernel-file.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { lineSplitter } from './lines.ts';
-import { chunksOf, openFile, unreadable } from './reading.ts';
 
 export interface Mount {
   /** Root of the mount within its file system; "net:[4026532281]" for a pinned namespace. */

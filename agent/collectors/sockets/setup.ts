@@ -2,9 +2,9 @@
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { jsonLine } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
+import { readWhole } from '../../host/kernel-file.ts';
 import type { InterfaceTable } from './interfaces.ts';
 import type { Namespace } from './namespaces.ts';
-import { readWhole } from './reading.ts';
 import type { Neighbour, Route } from './routes.ts';
 
 export interface SetUp {

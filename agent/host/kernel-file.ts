@@ -1,8 +1,8 @@
 // Bounded synchronous reading of kernel files: the kind is checked before anything is opened, nothing ever blocks.
 import { closeSync, fstatSync, lstatSync, readSync, type Stats } from 'node:fs';
-import { errnoOf, type GapReason, ImpoundError } from '../../../evidence/index.ts';
-import { DENIED, gapReason, VANISHED } from '../../host/errno.ts';
-import { openKernelFile } from '../../host/open.ts';
+import { errnoOf, type GapReason, ImpoundError } from '../../evidence/index.ts';
+import { DENIED, gapReason, VANISHED } from './errno.ts';
+import { openKernelFile } from './open.ts';
 
 export interface OpenFile {
   readonly kind: 'file';
@@ -18,6 +18,8 @@ export interface Unreadable {
 }
 
 const CHUNK = 256 * 1024;
+/** Most of these files are short: all are read into this, and leave as copies of what they are. */
+const scratch = Buffer.allocUnsafeSlow(CHUNK);
 
 /**
  * Opens a regular file that has a read bit, without following a last link and without waiting for a writer of a FIFO.
@@ -64,17 +66,17 @@ export function unreadable(error: unknown): Unreadable {
 export function* chunksOf(fd: number, limit: number): Generator<Buffer, { readonly more: boolean }> {
   let left = limit;
   for (;;) {
-    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, left + 1));
+    const wanted = Math.min(CHUNK, left + 1);
     let filled = 0;
     let ended = false;
-    while (filled < buffer.length && !ended) {
-      const count = readSync(fd, buffer, filled, buffer.length - filled, null);
+    while (filled < wanted && !ended) {
+      const count = readSync(fd, scratch, filled, wanted - filled, null);
       ended = count === 0;
       filled += count;
     }
     const kept = Math.min(filled, left);
     left -= kept;
-    if (kept > 0) yield buffer.subarray(0, kept);
+    if (kept > 0) yield Buffer.from(scratch.subarray(0, kept));
     if (filled > kept) return { more: true };
     if (ended) return { more: false };
   }
