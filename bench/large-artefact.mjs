@@ -2,6 +2,7 @@
 // Plain JavaScript, since the memory of this process is measured and type stripping has some 40 MB of its own.
 import { generateKeyPairSync, randomFillSync } from 'node:crypto';
 import { join } from 'node:path';
+import { boundMemory } from '../dist/cli/memory.js';
 import { signerOf } from '../dist/evidence/custody/key.js';
 import {
   beginBundle,
@@ -15,6 +16,7 @@ import {
   zstdCompress,
 } from '../dist/evidence/index.js';
 
+boundMemory();
 const [, , folder = '', gibibytes = '1'] = process.argv;
 const size = Number(gibibytes) * 1024 ** 3;
 const CHUNK = 256 * 1024;

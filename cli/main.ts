@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import { describeError, ImpoundError } from '../evidence/errors.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
 import { commands } from './commands/index.ts';
+import { boundMemory } from './memory.ts';
 import { escapeText } from './terminal/text.ts';
 import { software } from './version.ts';
 
@@ -12,6 +13,7 @@ const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector'])
 let hard = false;
 
 async function main(): Promise<void> {
+  boundMemory();
   let exit: ExitCode = 0;
   const program = process.env.IMPOUND_PROGRAM ?? 'impound';
   const parser = yargs(process.argv.slice(2))

@@ -1,13 +1,13 @@
 // A bundle of this machine, checked and read with tools that are not ours, as the documentation says.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cli, lastLine } from '../helpers/cli.ts';
 import { needs } from '../helpers/component.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { cacheDirectory, pythonEnvironment } from '../testbed/components.ts';
+import { cacheDirectory, goPrograms, pythonEnvironment } from '../testbed/components.ts';
 
 test('a capture of this machine', async (t) => {
   const home = await temporaryFolder(t);
@@ -30,6 +30,22 @@ test('a capture of this machine', async (t) => {
     for (const manifest of ['manifest-sha256.txt', 'tagmanifest-sha256.txt']) {
       execFileSync('sha256sum', ['--check', '--strict', '--quiet', manifest], { cwd: bundle });
     }
+  });
+
+  await t.test('has entries that cosign verifies', { skip: process.env.IMPOUND_SOAK === undefined }, async (t) => {
+    if (!needs(t, 'cosign')) return;
+    const cosign = (entry: string, artefact: string) =>
+      spawnSync(join(goPrograms(cacheDirectory()), 'cosign'), [
+        ...['verify-blob-attestation', '--key', key, '--insecure-ignore-tlog=true'],
+        ...['--type', 'https://impound.dev/custody/v1', '--signature', join(bundle, 'custody', entry)],
+        join(bundle, artefact),
+      ]);
+    const request = 'data/00-meta/request.json';
+    const granted = cosign('000000.dsse.json', request);
+    assert.equal(granted.status, 0, granted.stderr.toString());
+    assert.match(granted.stderr.toString(), /Verified OK/);
+    assert.notEqual(cosign('000000.dsse.json', 'data/00-meta/coverage.json').status, 0, 'of another artefact');
+    assert.notEqual(cosign('000001.dsse.json', request).status, 0, 'with another entry');
   });
 
   await t.test('is a valid bag', async (t) => {

@@ -11,7 +11,8 @@ export interface Probe {
 /** How a component is installed. Another kind of source is another member here and one more case in install.ts. */
 export type Install =
   | { readonly kind: 'debian'; readonly packages: readonly string[] }
-  | { readonly kind: 'python'; readonly packages: readonly string[] };
+  | { readonly kind: 'python'; readonly packages: readonly string[] }
+  | { readonly kind: 'go'; readonly packages: readonly string[] };
 
 export interface Component {
   readonly name: string;
@@ -21,6 +22,8 @@ export interface Component {
   readonly install: Install;
   /** Works for root only. */
   readonly root?: true;
+  /** Only `make soak` needs it. */
+  readonly soak?: true;
 }
 
 /** Where what is not a system package is kept between runs. */
@@ -31,6 +34,11 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
 
 export function pythonEnvironment(cache: string): string {
   return join(cache, 'python');
+}
+
+/** Programs built from Go modules. */
+export function goPrograms(cache: string): string {
+  return join(cache, 'go', 'bin');
 }
 
 /** All components, those that others need first. */
@@ -60,6 +68,14 @@ export function components(cache: string = cacheDirectory()): readonly Component
       purpose: 'another verifier of our bags',
       probe: { program: join(pythonEnvironment(cache), 'bin', 'python3'), args: ['-c', 'import bagit'] },
       install: { kind: 'python', packages: ['bagit==1.9.0'] },
+    },
+    { ...debian('go', 'builds the programs that are Go modules', ['golang-go']), soak: true },
+    {
+      name: 'cosign',
+      purpose: "another verifier of custody's entries",
+      probe: { program: join(goPrograms(cache), 'cosign'), args: ['version'] },
+      install: { kind: 'go', packages: ['github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3'] },
+      soak: true,
     },
   ];
 }

@@ -1,17 +1,17 @@
-// Installs what tests need and this machine lacks: `node test/testbed/setup.ts`. Safe to run twice, also at once.
+// Installs what tests need and this machine lacks: `node test/testbed/setup.ts [--soak]`. Safe to run twice, also at once.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Component, cacheDirectory, components } from './components.ts';
 import { Installer } from './install.ts';
 import { findProgram, howToGet, isInstalled } from './probe.ts';
 
+const soak = process.argv.includes('--soak');
 const LOCKED = 'IMPOUND_SETUP_LOCKED';
 
 /** Exit code: 1 under CI=true where something is missing in the end, else 0: tests skip what is not there by name. */
 async function setUp(): Promise<number> {
-  let missing = components().filter((component) => !isInstalled(component));
+  let missing = components().filter((component) => (soak || !component.soak) && !isInstalled(component));
   if (missing.length === 0) return 0;
   if (process.env[LOCKED] === undefined) {
     const code = againUnderLock();
@@ -48,7 +48,7 @@ function againUnderLock(): number | undefined {
   } catch {
     return undefined; // what needs the cache says so itself; Debian's packages do not need it
   }
-  const args = [join(cache, 'setup.lock'), process.execPath, fileURLToPath(import.meta.url)];
+  const args = [join(cache, 'setup.lock'), process.execPath, ...process.argv.slice(1)];
   const { status } = spawnSync(flock, args, { stdio: 'inherit', env: { ...process.env, [LOCKED]: '1' } });
   return status === 0 || status === 1 ? status : undefined;
 }
