@@ -4,7 +4,7 @@ import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:f
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { captureNode, hostAt, nodeCollectors } from '../agent/index.ts';
+import { captureNode, hostAt, nodeCollectors, nodeSettings } from '../agent/index.ts';
 import {
   type DirectoryStore,
   INNER_MANIFEST,
@@ -70,12 +70,11 @@ async function captureTables(folder: string): Promise<{ readonly store: Director
   const begun = Date.now();
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
   const run = nodeCollectors.filter(({ name }) => name === 'processes' || name === 'sockets');
+  const host = hostAt('/');
   await captureNode({
-    host: hostAt('/'),
-    profile: 'quick',
+    host,
+    settings: { ...nodeSettings(host), profile: 'quick', dockerSockets: [], criSockets: [], containerdSockets: [] },
     selected: { run, skipped: [] },
-    suspects: [],
-    dockerSockets: [],
     custodian,
     session: 1,
     signal: new AbortController().signal,

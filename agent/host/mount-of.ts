@@ -1,11 +1,9 @@
 // Which file system an open descriptor is on, asked of the kernel alone: a FUSE or network one may never answer.
 import { readFileSync } from 'node:fs';
 import { Refusal } from './errno.ts';
+import { BLOCKING, MAX_MOUNTINFO } from './mounts.ts';
 import { kernelReader } from './read.ts';
 
-/** Whose server is a program or another machine: reading, and even asking for a file's size, can block for good. */
-const BLOCKING = /^(?:fuse|fuseblk|fuse\..*|nfs4?|cifs|smb3|9p|ceph|afs|ncpfs|autofs|virtiofs|lustre|gfs2|ocfs2)$/;
-const MAX_MOUNTINFO = 8 * 1024 * 1024;
 /** Internal mounts of the kernel stand in no mountinfo. */
 const INTERNAL = /^\/(?:memfd:|SYSV|dev\/zero|anon_hugepage)/;
 

@@ -5,6 +5,7 @@ import { refuseBlocking } from './mount-of.ts';
 
 /** open(2): O_PATH, not among Node's constants; the same number on x86-64 and arm64. */
 const O_PATH = 0o10000000;
+export const O_PATH_NOFOLLOW = O_PATH | constants.O_NOFOLLOW;
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY, O_NOATIME } = constants;
 
 /**
@@ -39,7 +40,7 @@ export interface OpenFile {
 export function openBelow(root: string, path: string): OpenFile {
   const pinned = pinBelow(root, path);
   try {
-    return reopen(pinned);
+    return openPinned(pinned);
   } finally {
     closeSync(pinned);
   }
@@ -54,7 +55,7 @@ export function openMagicLink(folder: string, name: string): OpenFile | undefine
   const pinned = openSync(path, O_PATH);
   try {
     refuseBlocking(pinned, readLink(path).toString('latin1'), [`${folder}/mountinfo`, '/proc/self/mountinfo']);
-    return fstatSync(pinned).isFile() ? reopen(pinned) : undefined;
+    return fstatSync(pinned).isFile() ? openPinned(pinned) : undefined;
   } finally {
     closeSync(pinned);
   }
@@ -79,11 +80,12 @@ export function pinBelow(root: string, path: string): number {
 }
 
 /** readlink(2) as raw bytes. */
-export function readLink(path: string): Buffer {
+export function readLink(path: string | Buffer): Buffer {
   return readlinkSync(path, { encoding: 'buffer' });
 }
 
-function reopen(pinned: number): OpenFile {
+/** Opens the regular file that an O_PATH descriptor stands for. Throws a Refusal for anything else. */
+export function openPinned(pinned: number): OpenFile {
   if (!fstatSync(pinned).isFile()) {
     throw new Refusal('skipped', 'not a regular file');
   }

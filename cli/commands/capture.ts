@@ -10,7 +10,12 @@ export interface CaptureArguments extends CommonArguments {
   readonly collector: readonly string[];
   readonly skip: readonly string[];
   readonly suspect: readonly string[];
+  readonly watch: number;
+  readonly freeze: boolean;
+  readonly device: readonly string[];
   readonly docker?: string;
+  readonly cri?: string;
+  readonly containerd?: string;
   readonly root: string;
   readonly key?: string;
   readonly encryption: 'none';
@@ -27,7 +32,7 @@ export const capture: Command<CaptureArguments> = {
     store: { type: 'string', default: './evidence', describe: 'Directory that takes the bundle' },
     case: { type: 'string', describe: 'Case the bundle belongs to' },
     reason: { type: 'string', describe: 'Why it is captured; kept in the custody chain' },
-    profile: { choices: ['quick', 'standard'], default: 'standard', describe: 'How much to collect' },
+    profile: { choices: ['quick', 'standard', 'full'], default: 'standard', describe: 'How much to collect' },
     collector: { type: 'string', array: true, nargs: 1, default: [], describe: 'Only these collectors' },
     skip: { type: 'string', array: true, nargs: 1, default: [], describe: 'All but these collectors' },
     suspect: {
@@ -37,7 +42,26 @@ export const capture: Command<CaptureArguments> = {
       default: [],
       describe: 'pod:NS/NAME, container:ID or pid:N; taken first',
     },
+    watch: {
+      type: 'number',
+      default: 10,
+      describe: "Seconds for which flows, and the suspects' packets, are watched",
+    },
+    freeze: {
+      type: 'boolean',
+      default: false,
+      describe: 'Freeze suspect containers while their memory is read; they are thawed whatever happens',
+    },
+    device: {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'Block devices to be imaged; default: the disks that do not hold the store (profile full)',
+    },
     docker: { type: 'string', describe: 'Socket of the Docker engine' },
+    cri: { type: 'string', describe: 'Socket of the container runtime (CRI)' },
+    containerd: { type: 'string', describe: 'Socket of containerd' },
     root: { type: 'string', default: '/', describe: "Where the host's root file system is mounted" },
     key: { type: 'string', describe: 'Private signing key, PEM; default: your own, made once' },
     encryption: {

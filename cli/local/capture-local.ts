@@ -3,7 +3,15 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { captureNode, hostAt, nodeCollectors, profiles } from '../../agent/index.ts';
+import {
+  captureNode,
+  type Host,
+  hostAt,
+  type NodeSettings,
+  nodeCollectors,
+  nodeSettings,
+  profiles,
+} from '../../agent/index.ts';
 import { type CollectorResult, selectCollectors } from '../../capture/index.ts';
 import {
   assertName,
@@ -33,8 +41,6 @@ import { software } from '../version.ts';
 import { printSummary } from './summary.ts';
 import { parseSuspect } from './suspect.ts';
 import { type StandingOut, standingOut } from './triage.ts';
-
-const DOCKER_SOCKETS = ['/var/run/docker.sock', '/run/docker.sock'];
 
 /** What a capture ended as, for the summary and for --json. */
 export interface LocalCapture {
@@ -86,16 +92,41 @@ async function makePlan(argv: CaptureArguments) {
       cause,
     });
   });
+  const host = hostAt(root);
   const id = bundleId(systemClock.now());
   return {
     selected,
-    suspects: argv.suspect.map(parseSuspect),
-    host: hostAt(root),
+    settings: settingsOf(argv, host),
+    host,
     id,
     storeRoot: resolve(argv.store),
     path: join(resolve(argv.store), bundlePrefix(undefined, argv.case, id)),
   };
 }
+
+function settingsOf(argv: CaptureArguments, host: Host): NodeSettings {
+  const settings = nodeSettings(host);
+  const named = (socket: string | undefined): readonly string[] | undefined =>
+    socket === undefined ? undefined : [resolve(socket)];
+  if (argv.watch < 0 || argv.watch > MAX_WATCH_SECONDS) {
+    throw new ImpoundError('usage', `--watch ${argv.watch}: give seconds from 0 to ${MAX_WATCH_SECONDS}`, {
+      operation: 'read arguments',
+    });
+  }
+  return {
+    ...settings,
+    profile: argv.profile,
+    suspects: argv.suspect.map(parseSuspect),
+    dockerSockets: named(argv.docker) ?? settings.dockerSockets,
+    criSockets: named(argv.cri ?? argv.containerd) ?? settings.criSockets,
+    containerdSockets: named(argv.containerd) ?? settings.containerdSockets,
+    watch: argv.watch,
+    freeze: argv.freeze,
+    devices: argv.device.map((path) => resolve(path)),
+  };
+}
+
+const MAX_WATCH_SECONDS = 3600;
 
 type Plan = Awaited<ReturnType<typeof makePlan>>;
 
@@ -142,10 +173,8 @@ async function capture(
   };
   const captured = captureNode({
     host: plan.host,
-    profile: argv.profile,
+    settings: { ...plan.settings, ownFolders: [plan.storeRoot] },
     selected: plan.selected,
-    suspects: plan.suspects,
-    dockerSockets: argv.docker === undefined ? DOCKER_SOCKETS.map(plan.host.path) : [resolve(argv.docker)],
     custodian,
     session: 1,
     signal: environment.signal,

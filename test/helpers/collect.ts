@@ -1,7 +1,9 @@
 // Runs one collector to its end, consuming its artefacts concurrently as the engine does.
-import type { FootprintItem, NodeContext } from '../../agent/context.ts';
+import type { FootprintItem, NodeContext, NodeSettings } from '../../agent/context.ts';
 import { hostAt } from '../../agent/host/host.ts';
 import { startWalk } from '../../agent/host/walk.ts';
+import { nodeSettings } from '../../agent/settings.ts';
+import { shared } from '../../agent/shared.ts';
 import type { Artefact, Collector } from '../../capture/index.ts';
 import type { Gap, Logger } from '../../evidence/index.ts';
 
@@ -28,6 +30,10 @@ export async function collect(
   const ending = new AbortController();
   const host = overrides.host ?? hostAt('/');
   const signal = overrides.signal ?? ending.signal;
+  const settings: NodeSettings = { ...nodeSettings(host), profile: 'quick', ...overrides };
+  const raw = collector.name === 'processes';
+  const walk = overrides.walk ?? startWalk(host, { raw, signal: AbortSignal.any([signal, ending.signal]) });
+  const note = (item: FootprintItem): unknown => footprint.push(item);
   const context: NodeContext = {
     signal,
     limits: collector.limits,
@@ -35,12 +41,11 @@ export async function collect(
     phases: phasesOf('volatile', 'end'),
     gap: (found) => void gaps.push({ ...found }),
     clock() {},
+    ...settings,
     host,
-    profile: 'quick',
-    suspects: [],
-    dockerSockets: ['/var/run/docker.sock'],
-    walk: startWalk(host, { raw: collector.name === 'processes', signal: AbortSignal.any([signal, ending.signal]) }),
-    footprint: (item) => void footprint.push(item),
+    walk,
+    ...shared({ host, settings, walk, signal, footprint: note }),
+    footprint: note,
     ...overrides,
   };
   const reading: Promise<void>[] = [];

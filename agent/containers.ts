@@ -1,0 +1,40 @@
+// The containers of this node, whichever engine runs them: what layers, memory and the suspects' focus are about.
+import type { Gap } from '../evidence/index.ts';
+import type { Host } from './host/host.ts';
+import { dockerContainers } from './runtime/docker-containers.ts';
+
+export interface KnownContainer {
+  /** As the engine writes it; 64 hex digits but for what was started by hand in a containerd namespace. */
+  readonly id: string;
+  readonly engine: 'docker' | 'containerd' | 'cri-o';
+  /** containerd's namespace: "k8s.io", "moby". */
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly image?: string;
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string };
+  readonly running: boolean;
+  /** Its first process, in the host's PID namespace. */
+  readonly pid?: number;
+  /** Overlay folders as host paths, the topmost lower one first; absent where its root is no overlay. */
+  readonly layer?: { readonly upper: string; readonly lower: readonly string[] };
+}
+
+export interface ContainerSources {
+  readonly host: Host;
+  readonly dockerSockets: readonly string[];
+  readonly criSockets: readonly string[];
+  readonly containerdSockets: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+export interface KnownContainers {
+  readonly containers: readonly KnownContainer[];
+  /** Engines that are there and did not answer. */
+  readonly gaps: readonly Gap[];
+}
+
+/** Asks every engine at once; one that is absent has no containers and is no gap. Never rejects. */
+export async function knownContainers(sources: ContainerSources): Promise<KnownContainers> {
+  const answers = await Promise.all([dockerContainers(sources)]);
+  return { containers: answers.flatMap(({ containers }) => containers), gaps: answers.flatMap(({ gaps }) => gaps) };
+}

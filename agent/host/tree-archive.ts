@@ -1,0 +1,77 @@
+// A walked tree as members of an archive: names, owners, times and content as they are, within bounds that are declared.
+import { closeSync } from 'node:fs';
+import type { Gap, Member, MemberRecord } from '../../evidence/index.ts';
+import { gapOf } from './errno.ts';
+import { streamFile } from './read.ts';
+import { nameBelow, type TreeItem } from './tree.ts';
+
+export interface MemberOptions {
+  /** Put before each name, with its "/": "var/log/". Without one the tree's own root has no name and is left out. */
+  readonly prefix: string;
+  /** What the tree is called in gaps. */
+  readonly label: string;
+  gap(gap: Gap): void;
+  /** Bytes of one file that are kept; its first ones. */
+  readonly fileBytes: number;
+  /** Bytes of content that are left for the whole archive: counted down. */
+  readonly budget: { left: number };
+  readonly recorded?: (record: MemberRecord, item: TreeItem) => Promise<unknown>;
+}
+
+/** Undefined for what an archive cannot hold or may not be read; why is a gap. The content is read when it is archived. */
+export function memberOf(item: TreeItem, options: MemberOptions): Member | undefined {
+  const { prefix, label, gap, recorded } = options;
+  const name = Buffer.concat([Buffer.from(prefix), item.path]);
+  const shown = nameBelow(label, item.path);
+  if (name.length === 0) return undefined;
+  if (item.kind === 'socket') {
+    gap({ reason: 'skipped', name: shown, detail: 'a socket: an archive has no such member' });
+    return undefined;
+  }
+  const { stats } = item;
+  const about: Member = {
+    name: item.path.length === 0 ? prefix.replace(/\/$/, '') : name,
+    kind: item.kind,
+    mode: Number(stats.mode & 0o7777n),
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    mtime: stats.mtimeNs,
+    atime: stats.atimeNs,
+    ctime: stats.ctimeNs,
+    ...(item.linkTarget === undefined ? {} : { linkTarget: item.linkTarget }),
+    ...(item.kind.endsWith('-device') ? { device: deviceOf(stats.rdev) } : {}),
+    ...(recorded === undefined ? {} : { recorded: (record: MemberRecord) => recorded(record, item) }),
+  };
+  return item.kind === 'file' ? withContent(about, item, shown, options) : about;
+}
+
+function withContent(about: Member, item: TreeItem, shown: string, options: MemberOptions): Member | undefined {
+  const { gap, fileBytes, budget } = options;
+  try {
+    const file = item.open();
+    const all = Number(file.stats.size);
+    const size = Math.min(all, fileBytes, budget.left);
+    budget.left -= size;
+    if (size === 0) {
+      closeSync(file.fd);
+      if (all === 0) return { ...about, content: new Uint8Array(0) };
+    }
+    const content = size === 0 ? new Uint8Array(0) : { size, bytes: streamFile(file, size) };
+    if (size === all) return { ...about, content };
+    const why = size === fileBytes ? `larger than ${fileBytes} bytes` : 'the archive has its bytes';
+    const sparse = Number(file.stats.blocks) * 512 < all ? `, ${Number(file.stats.blocks) * 512} of them on disk` : '';
+    gap({ reason: 'truncated', name: `${shown}: ${all - size} of ${all} bytes left${sparse}`, detail: why });
+    return { ...about, content, truncated: `${all - size} bytes left: ${why}` };
+  } catch (error) {
+    gap(gapOf(error, shown));
+    return undefined;
+  }
+}
+
+/** Linux' gnu_dev_major and gnu_dev_minor, makedev(3). */
+function deviceOf(device: bigint): { readonly major: number; readonly minor: number } {
+  return {
+    major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
+    minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
+  };
+}

@@ -1,0 +1,255 @@
+// Walks a folder of a live, possibly hostile host: names as raw bytes, no link followed, no file system entered that may
+// never answer, every bound a gap. Synchronous, since it runs on worker threads too; the main thread uses `paced`.
+import { type BigIntStats, closeSync, type Dir, fstatSync, lstatSync, opendirSync, openSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Gap } from '../../evidence/index.ts';
+import { errnoOf, gapOf, Refusal } from './errno.ts';
+import { type Mounts, readMounts } from './mounts.ts';
+import { childPath, O_PATH_NOFOLLOW, type OpenFile, openPinned, pinBelow, readLink } from './open.ts';
+import { resolveBelow } from './resolve.ts';
+
+export type TreeKind = 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device';
+
+export interface TreeItem {
+  /** Below the tree's root, raw bytes, "/" between; empty for the root itself. */
+  readonly path: Buffer;
+  readonly kind: TreeKind;
+  readonly stats: BigIntStats;
+  /** Raw target of a symbolic link. */
+  readonly linkTarget?: Buffer;
+  /**
+   * Opens a regular file, while the walk stands at this item: no link followed, atime kept where it may be. The caller
+   * closes it. Throws the system's errors and Refusals.
+   */
+  open(): OpenFile;
+}
+
+export interface TreeOptions {
+  /** What the tree is called in gaps: "/var/log", "layer 3f2a…". */
+  readonly label: string;
+  gap(gap: Gap): void;
+  readonly signal?: { readonly aborted: boolean };
+  /** Items given at most; what is left is counted in the folders that were begun. */
+  readonly items: number;
+  /** Folders inside folders, 128 where absent. */
+  readonly depth?: number;
+  /** Not what is mounted below the root. */
+  readonly oneFileSystem?: boolean;
+  /** Folders that are given but not entered, such as the capture's own; paths as this process sees them. */
+  readonly leaveOut?: readonly string[];
+  /** False for a folder that is given but not entered. */
+  enter?(item: TreeItem): boolean;
+}
+
+const MAX_DEPTH = 128;
+const MAX_LEFT = 1_000_000;
+
+/**
+ * What stands at `path` below `root`, and everything below it, folders before what is in them, in the order the file
+ * system gives. Links on the way to `path` are followed inside `root`; none below it is. Nothing there is a gap `absent`.
+ */
+export function* walkTree(root: string, path: string, options: TreeOptions): Generator<TreeItem> {
+  let pinned: number;
+  let real: string;
+  try {
+    real = resolveBelow(root, path);
+    pinned = pinBelow(root, real);
+  } catch (error) {
+    options.gap(gapOf(error, options.label, 'absent'));
+    return;
+  }
+  const walk = new Walk(options, `${root === '/' ? '' : root}${real === '/' ? '' : real}`);
+  try {
+    const stats = fstatSync(pinned, { bigint: true });
+    const kind = kindOf(stats);
+    walk.device = stats.dev;
+    yield { path: Buffer.alloc(0), kind, stats, open: () => openPinned(pinned) };
+    walk.given++;
+    if (kind === 'directory') yield* walk.folder(pinned, stats, Buffer.alloc(0), 1);
+  } catch (error) {
+    options.gap(gapOf(error, options.label));
+  } finally {
+    closeSync(pinned);
+  }
+  walk.end();
+}
+
+class Walk {
+  given = 0;
+  device = 0n;
+  readonly #options: TreeOptions;
+  readonly #mounts: Mounts;
+  /** Path of the tree as this process sees it, one character a byte. */
+  readonly #base: string;
+  /** Folders that are mounted on, by device and inode: a tree that is bound into itself is entered once. */
+  readonly #entered = new Set<string>();
+  readonly #leaveOut: ReadonlySet<string>;
+  #left = 0;
+
+  constructor(options: TreeOptions, base: string) {
+    this.#options = options;
+    this.#base = Buffer.from(base).toString('latin1');
+    this.#mounts = readMounts();
+    this.#leaveOut = new Set(options.leaveOut?.map((path) => Buffer.from(path).toString('latin1')));
+  }
+
+  /** `pinned` is an O_PATH descriptor of the folder. */
+  *folder(pinned: number, stats: BigIntStats, path: Buffer, depth: number): Generator<TreeItem> {
+    this.#entered.add(`${stats.dev} ${stats.ino}`);
+    let listing: Dir;
+    try {
+      // Node's types know no raw names here, though it gives them
+      listing = opendirSync(`/proc/self/fd/${pinned}`, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
+    } catch (error) {
+      this.#failed(error, path);
+      return;
+    }
+    try {
+      for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) {
+        if (this.#options.signal?.aborted) return;
+        if (this.given >= this.#options.items) {
+          if (++this.#left >= MAX_LEFT) return;
+          continue;
+        }
+        const name = entry.name as unknown as Buffer;
+        yield* this.#entry(pinned, name, path.length === 0 ? name : Buffer.concat([path, SLASH, name]), depth);
+      }
+    } catch (error) {
+      this.#failed(error, path);
+    } finally {
+      listing.closeSync();
+    }
+  }
+
+  *#entry(parent: number, name: Buffer, path: Buffer, depth: number): Generator<TreeItem> {
+    const seenAs = `${this.#base}/${path.toString('latin1')}`;
+    const mount = this.#mounts.at(seenAs);
+    if (mount?.blocking) {
+      // not even its size is asked for
+      this.#skip(path, `a file system of type ${mount.type}, which may never answer`);
+      return;
+    }
+    const at = Buffer.concat([Buffer.from(childPath(parent, '')), name]);
+    let item: TreeItem;
+    try {
+      const stats = lstatSync(at, { bigint: true });
+      const kind = kindOf(stats);
+      item = {
+        path,
+        kind,
+        stats,
+        ...(kind === 'symlink' ? { linkTarget: readLink(at) } : {}),
+        open: () => openItem(at, stats),
+      };
+    } catch (error) {
+      this.#failed(error, path);
+      return;
+    }
+    this.given++;
+    yield item;
+    if (item.kind !== 'directory') return;
+    const why = this.#reasonToStayOut(item, mount, seenAs, depth);
+    if (why === 'wanted') return;
+    if (why !== undefined) {
+      this.#skip(path, why);
+      return;
+    }
+    yield* this.#enter(at, item, depth);
+  }
+
+  *#enter(at: Buffer, item: TreeItem, depth: number): Generator<TreeItem> {
+    let pinned: number;
+    try {
+      pinned = openSync(at, O_PATH_NOFOLLOW);
+    } catch (error) {
+      this.#failed(error, item.path);
+      return;
+    }
+    try {
+      // another folder may have been put there meanwhile, with a file system on it
+      const { dev, ino } = fstatSync(pinned, { bigint: true });
+      if (dev === item.stats.dev && ino === item.stats.ino)
+        yield* this.folder(pinned, item.stats, item.path, depth + 1);
+      else this.#failed(Object.assign(new Error('replaced'), { code: 'ENOENT' }), item.path);
+    } finally {
+      closeSync(pinned);
+    }
+  }
+
+  #reasonToStayOut(item: TreeItem, mount: ReturnType<Mounts['at']>, seenAs: string, depth: number): string | undefined {
+    const { depth: most = MAX_DEPTH, oneFileSystem, enter } = this.#options;
+    if (enter?.(item) === false) return 'wanted';
+    if (this.#leaveOut.has(seenAs)) return "the capture's own folder";
+    if (mount?.kernel) return `made by the kernel (${mount.type}), and read by other collectors`;
+    if (oneFileSystem && item.stats.dev !== this.device) return 'another file system is mounted there';
+    if (mount !== undefined && this.#entered.has(`${item.stats.dev} ${item.stats.ino}`))
+      return 'a folder that is mounted elsewhere too';
+    return depth >= most ? `more than ${most} folders deep` : undefined;
+  }
+
+  end(): void {
+    if (this.#left === 0) return;
+    const { label, items } = this.#options;
+    const name = `${label}: ${this.#left}${this.#left >= MAX_LEFT ? ' or more' : ''} names left`;
+    const detail = `more than ${items} names; what is below the folders that were left is not counted`;
+    this.#options.gap({ reason: 'truncated', name, detail });
+  }
+
+  #skip(path: Buffer, detail: string): void {
+    this.#options.gap({ reason: 'skipped', name: this.#name(path), detail });
+  }
+
+  #failed(error: unknown, path: Buffer): void {
+    this.#options.gap(gapOf(error, this.#name(path)));
+  }
+
+  #name(path: Buffer): string {
+    return nameBelow(this.#options.label, path);
+  }
+}
+
+const SLASH = Buffer.from('/');
+
+function openItem(at: Buffer, { dev, ino }: BigIntStats): OpenFile {
+  const pinned = openSync(at, O_PATH_NOFOLLOW);
+  try {
+    const now = fstatSync(pinned, { bigint: true });
+    if (now.dev !== dev || now.ino !== ino)
+      throw new Refusal('vanished', 'replaced by another file while it was looked at');
+    return openPinned(pinned);
+  } finally {
+    closeSync(pinned);
+  }
+}
+
+function kindOf(stats: BigIntStats): TreeKind {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isSymbolicLink()) return 'symlink';
+  if (stats.isFIFO()) return 'fifo';
+  if (stats.isSocket()) return 'socket';
+  return stats.isBlockDevice() ? 'block-device' : 'character-device';
+}
+
+/** Gives the event loop its turn every 20 ms of a synchronous walk. */
+export async function* paced<T>(items: Iterable<T>): AsyncGenerator<T> {
+  let since = performance.now();
+  for (const item of items) {
+    yield item;
+    if (performance.now() - since < 20) continue;
+    await turn();
+    since = performance.now();
+  }
+}
+
+/** What an item is called in gaps. */
+export function nameBelow(label: string, path: Buffer): string {
+  if (path.length === 0) return label;
+  return `${label.endsWith('/') ? label : `${label}/`}${path.toString('utf8')}`;
+}
+
+/** True for the errors of a name that is not there. */
+export function isNotThere(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === 'ENOENT' || errno === 'ENOTDIR';
+}
