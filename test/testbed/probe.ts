@@ -33,7 +33,7 @@ export function findProgram(program: string): string | undefined {
 export function howToGet(component: Component): string {
   const { kind, packages } = component.install;
   if (kind === 'debian') return `sudo apt-get install ${packages.join(' ')}`;
-  if (kind === 'go') return `go install ${packages.join(' ')}, or node test/testbed/setup.ts with Go installed`;
+  if (kind === 'go' || kind === 'go-module') return `node test/testbed/setup.ts (it builds ${packages.join(' ')})`;
   return `node test/testbed/setup.ts, with python3-venv installed (it takes ${packages.join(' ')} from PyPI)`;
 }
 
