@@ -19,6 +19,11 @@ export interface Artefact {
   readonly content: AsyncIterable<Uint8Array>;
   /** Called once the content has been read to its end: why it is incomplete, where a limit cut it. */
   readonly truncated?: () => string | undefined;
+  /**
+   * Present where `content` is zstd frames already, so that the engine stores it as it comes: asked at the end for the
+   * bytes that were in it before compression.
+   */
+  readonly encoded?: () => number;
 }
 
 /** A declared gap. */

@@ -72,7 +72,12 @@ export async function runCollector<Context extends CollectContext>(
   } finally {
     clearTimeout(timer);
   }
-  if (outcome === 'complete' && run.gaps.count > 0) outcome = run.artefacts > 0 ? 'partial' : gapsOnly(run);
+  // what this machine simply has not is no loss where there was something else
+  if (outcome === 'complete' && run.gaps.count > 0) {
+    const lost = run.gaps.groups().some(({ reason }) => reason !== 'absent');
+    if (run.artefacts === 0) outcome = gapsOnly(run);
+    else if (lost) outcome = 'partial';
+  }
   const end = endOf(run, begun, outcome);
   await options.custodian.ended({ ...end, gaps: run.gaps.forChain() });
   return { ...end, artefacts: run.artefacts, bytes: run.bytes, gaps: run.gaps.groups() };
@@ -149,17 +154,19 @@ async function store<C extends CollectContext>(run: Run<C>, artefact: Artefact):
   };
   const writer = await custody(options.custodian.open(spec));
   const content = new BoundedContent(run, artefact);
-  const compressed = artefact.path.endsWith('.zst');
+  const { encoded } = artefact;
+  const compress = encoded === undefined && artefact.path.endsWith('.zst');
   let failure: unknown;
   try {
-    await write(run, writer, compressed ? zstdCompress(content) : content);
+    await write(run, writer, compress ? zstdCompress(content) : content);
   } catch (error) {
     if (error instanceof CustodyFailure) throw error;
     failure = error;
   }
   const truncated = truncation(run, artefact, content, failure);
   const end = {
-    ...(compressed ? { contentSize: content.size } : {}),
+    ...(compress ? { contentSize: content.size } : {}),
+    ...(encoded === undefined ? {} : { contentSize: encoded() }),
     ...(truncated === undefined ? {} : { truncated }),
   };
   await custody(writer.close(end));

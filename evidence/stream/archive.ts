@@ -1,7 +1,7 @@
 // Tar archives with PAX headers and an inner manifest: the one place that knows tar-stream.
 import { type Header, type Pack, pack as tarPack } from 'tar-stream';
 import { sha256 } from '../format/digest.ts';
-import { jsonLine } from '../format/json.ts';
+import { jsonLine, utf8OrUndefined } from '../format/json.ts';
 import { coalesce } from './coalesce.ts';
 import { type Sha256Stream, sha256Stream } from './hash.ts';
 import { exactName, INNER_MANIFEST, linkText, MemberNames } from './member-name.ts';
@@ -29,6 +29,8 @@ export interface Member {
   readonly ctime?: bigint;
   readonly linkTarget?: Uint8Array | string;
   readonly device?: { readonly major: number; readonly minor: number };
+  /** Extended attributes, xattr(7), by name: "security.capability". Of more than 128 KiB of base64, only the first are kept. */
+  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
   readonly content?: Uint8Array | MemberStream;
   /** Why the content is less than its source has, where a limit cut it. */
   readonly truncated?: string;
@@ -52,6 +54,8 @@ export interface MemberRecord {
   readonly sha256?: string | undefined;
   readonly linkTarget?: string | undefined;
   readonly linkTargetBase64?: string | undefined;
+  /** Extended attributes by name, base64. */
+  readonly xattrs?: Readonly<Record<string, string>> | undefined;
   readonly truncated?: string | undefined;
   /** Bytes of zero that stand in for content that was gone when it was read. */
   readonly padded?: number | undefined;
@@ -63,7 +67,10 @@ const CHUNK_BYTES = 128 * 1024;
 type MemberHeader = Partial<Header> & Pick<Header, 'name'>;
 
 const HEADER_BYTES = 512;
+const S_IFREG = 0o100000;
 const IN_FLIGHT_BYTES = 256 * 1024;
+/** Names and values of one member's extended attributes, as the inner manifest writes them. */
+const XATTR_BYTES = 131_072;
 const EMPTY = new Uint8Array(0);
 const EPOCH = new Date(0);
 
@@ -114,7 +121,8 @@ function headerOf(member: Member, path: string): MemberHeader {
   const header: MemberHeader = {
     name: kind === 'directory' ? `${path}/` : path,
     type: kind,
-    mode: mode & 0o7777,
+    // tar-stream takes a mode of 0, which a whiteout has, for none; it writes the lower twelve bits
+    mode: (mode & 0o7777) | S_IFREG,
     uid,
     gid,
     size: contentSize(member.content),
@@ -144,9 +152,26 @@ function recordOf(member: Member, path: string, { sha256: digest, padded, trunca
     sha256: kind === 'file' ? digest : undefined,
     linkTarget: link?.text,
     linkTargetBase64: link?.base64,
+    xattrs: xattrsOf(member.xattrs),
     truncated: member.truncated ?? truncated,
     padded: padded > 0 ? padded : undefined,
   };
+}
+
+function xattrsOf(xattrs: Member['xattrs']): MemberRecord['xattrs'] {
+  const kept = keptXattrs(xattrs);
+  if (kept.length === 0) return undefined;
+  return Object.fromEntries(kept.map(([name, value]) => [name, Buffer.from(value).toString('base64')]));
+}
+
+/** What a verifier takes in one PAX header and one line of the inner manifest is bounded. */
+function keptXattrs(xattrs: Member['xattrs']): readonly (readonly [string, Uint8Array])[] {
+  let left = XATTR_BYTES;
+  return [...(xattrs ?? [])].filter(([name, value]) => {
+    // as the inner manifest writes them: a control character takes six bytes there
+    left -= JSON.stringify(name).length * 3 + Math.ceil(value.length / 3) * 4;
+    return left >= 0;
+  });
 }
 
 interface Written {
@@ -215,7 +240,7 @@ function entry(pack: Pack, header: MemberHeader, bytes: Uint8Array): Promise<voi
 }
 
 /** What ustar's header has no room for; null where there is nothing. */
-function paxOf({ mtime, atime, ctime, uid = 0, gid = 0 }: Member): Record<string, string> | null {
+function paxOf({ mtime, atime, ctime, uid = 0, gid = 0, xattrs }: Member): Record<string, string> | null {
   const pax: Record<string, string> = {};
   if (mtime !== undefined && !isUstarTime(mtime)) pax.mtime = decimalSeconds(mtime);
   if (atime !== undefined) pax.atime = decimalSeconds(atime);
@@ -223,6 +248,11 @@ function paxOf({ mtime, atime, ctime, uid = 0, gid = 0 }: Member): Record<string
   // tar-stream writes six octal digits, which user namespaces exceed
   if (uid > 0o777777) pax.uid = String(uid);
   if (gid > 0o777777) pax.gid = String(gid);
+  // other values stand in the inner manifest only: tar-stream writes text, and a record's name ends at "="
+  for (const [name, value] of keptXattrs(xattrs)) {
+    const text = /^[!-<>-~]+$/.test(name) && !value.includes(0) ? utf8OrUndefined(value) : undefined;
+    if (text !== undefined) pax[`SCHILY.xattr.${name}`] = text;
+  }
   return Object.keys(pax).length === 0 ? null : pax;
 }
 
