@@ -1,14 +1,13 @@
 // Walks a folder of a live, possibly hostile host: names as raw bytes, no link followed, no file system entered that may
 // never answer, every bound a gap. Synchronous, since it runs on worker threads too; the main thread uses `paced`.
-import { type BigIntStats, closeSync, type Dir, fstatSync, lstatSync, opendirSync, openSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, lstatSync, openSync, readlinkSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Gap } from '../../evidence/index.ts';
 import { errnoOf, gapOf, Refusal } from './errno.ts';
 import { type Mounts, readMounts } from './mounts.ts';
-import { childPath, O_PATH_NOFOLLOW, type OpenFile, openPinned, pinBelow, readLink } from './open.ts';
-import { resolveBelow } from './resolve.ts';
-
-export type TreeKind = 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device';
+import { O_PATH_NOFOLLOW, type OpenFile, openPinned, readLink } from './open.ts';
+import { type Pinned, pinAt, type TreeKind, treeKind } from './pin.ts';
+import { FolderNames, Folders } from './tree/folders.ts';
 
 export interface TreeItem {
   /** Below the tree's root, raw bytes, "/" between; empty for the root itself. */
@@ -41,6 +40,8 @@ export interface TreeOptions {
   enter?(item: TreeItem): boolean;
 }
 
+/** /proc/self/fd without the link in it, which would be followed for every name. */
+const OWN_DESCRIPTORS = `/proc/${readlinkSync('/proc/self')}/fd`;
 const MAX_DEPTH = 128;
 const MAX_LEFT = 1_000_000;
 
@@ -49,27 +50,30 @@ const MAX_LEFT = 1_000_000;
  * system gives. Links on the way to `path` are followed inside `root`; none below it is. Nothing there is a gap `absent`.
  */
 export function* walkTree(root: string, path: string, options: TreeOptions): Generator<TreeItem> {
-  let pinned: number;
-  let real: string;
+  const mounts = readMounts();
+  let pinned: Pinned;
   try {
-    real = resolveBelow(root, path);
-    pinned = pinBelow(root, real);
+    pinned = pinAt({ path: root, mounts, withKernel: true }, Buffer.from(path), 'all');
   } catch (error) {
     options.gap(gapOf(error, options.label, 'absent'));
     return;
   }
-  const walk = new Walk(options, `${root === '/' ? '' : root}${real === '/' ? '' : real}`);
+  const { fd, kind, stats } = pinned;
+  const below = pinned.path.length === 0 ? [] : [SLASH, pinned.path];
+  const walk = new Walk(
+    options,
+    mounts,
+    Buffer.concat([Buffer.from(root === '/' ? '' : root), ...below]).toString('latin1'),
+  );
   try {
-    const stats = fstatSync(pinned, { bigint: true });
-    const kind = kindOf(stats);
     walk.device = stats.dev;
-    yield { path: Buffer.alloc(0), kind, stats, open: () => openPinned(pinned) };
+    yield { path: Buffer.alloc(0), kind, stats, open: () => openPinned(fd) };
     walk.given++;
-    if (kind === 'directory') yield* walk.folder(pinned, stats, Buffer.alloc(0), 1);
+    if (kind === 'directory') yield* walk.folder(fd, stats, Buffer.alloc(0), 1);
   } catch (error) {
     options.gap(gapOf(error, options.label));
   } finally {
-    closeSync(pinned);
+    closeSync(fd);
   }
   walk.end();
 }
@@ -81,80 +85,65 @@ class Walk {
   readonly #mounts: Mounts;
   /** Path of the tree as this process sees it, one character a byte. */
   readonly #base: string;
-  /** Folders that are mounted on, by device and inode: a tree that is bound into itself is entered once. */
-  readonly #entered = new Set<string>();
+  readonly #entered = new Folders();
   readonly #leaveOut: ReadonlySet<string>;
+  readonly #names = new FolderNames();
   #left = 0;
 
-  constructor(options: TreeOptions, base: string) {
+  constructor(options: TreeOptions, mounts: Mounts, base: string) {
     this.#options = options;
-    this.#base = Buffer.from(base).toString('latin1');
-    this.#mounts = readMounts();
+    this.#base = base;
+    this.#mounts = mounts;
     this.#leaveOut = new Set(options.leaveOut?.map((path) => Buffer.from(path).toString('latin1')));
   }
 
   /** `pinned` is an O_PATH descriptor of the folder. */
   *folder(pinned: number, stats: BigIntStats, path: Buffer, depth: number): Generator<TreeItem> {
-    this.#entered.add(`${stats.dev} ${stats.ino}`);
-    let listing: Dir;
+    this.#entered.add(stats);
+    const at = `${OWN_DESCRIPTORS}/${pinned}`;
+    const before = Buffer.from(`${at}/`);
+    const within = path.length === 0 ? path : Buffer.concat([path, SLASH]);
+    const seenWithin = `${this.#base}/${within.toString('latin1')}`;
     try {
-      // Node's types know no raw names here, though it gives them
-      listing = opendirSync(`/proc/self/fd/${pinned}`, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
-    } catch (error) {
-      this.#failed(error, path);
-      return;
-    }
-    try {
-      for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) {
+      for (const name of this.#names.of(at, stats)) {
         if (this.#options.signal?.aborted) return;
         if (this.given >= this.#options.items) {
           if (++this.#left >= MAX_LEFT) return;
           continue;
         }
-        const name = entry.name as unknown as Buffer;
-        yield* this.#entry(pinned, name, path.length === 0 ? name : Buffer.concat([path, SLASH, name]), depth);
+        const seenAs = seenWithin + name.toString('latin1');
+        const mount = this.#mounts.at(seenAs);
+        const below = within.length === 0 ? name : Buffer.concat([within, name]);
+        if (mount?.blocking) {
+          // not even its size is asked for
+          this.#skip(below, `a file system of type ${mount.type}, which may never answer`);
+          continue;
+        }
+        const here = Buffer.concat([before, name]);
+        const item = this.#look(here, below);
+        if (item === undefined) continue;
+        this.given++;
+        yield item;
+        if (item.kind !== 'directory') continue;
+        const why = this.#reasonToStayOut(item, mount, seenAs, depth);
+        if (why === undefined) yield* this.#enter(here, item, depth);
+        else if (why !== 'wanted') this.#skip(below, why);
       }
     } catch (error) {
       this.#failed(error, path);
-    } finally {
-      listing.closeSync();
     }
   }
 
-  *#entry(parent: number, name: Buffer, path: Buffer, depth: number): Generator<TreeItem> {
-    const seenAs = `${this.#base}/${path.toString('latin1')}`;
-    const mount = this.#mounts.at(seenAs);
-    if (mount?.blocking) {
-      // not even its size is asked for
-      this.#skip(path, `a file system of type ${mount.type}, which may never answer`);
-      return;
-    }
-    const at = Buffer.concat([Buffer.from(childPath(parent, '')), name]);
-    let item: TreeItem;
+  #look(at: Buffer, path: Buffer): TreeItem | undefined {
     try {
       const stats = lstatSync(at, { bigint: true });
-      const kind = kindOf(stats);
-      item = {
-        path,
-        kind,
-        stats,
-        ...(kind === 'symlink' ? { linkTarget: readLink(at) } : {}),
-        open: () => openItem(at, stats),
-      };
+      const kind = treeKind(stats);
+      const open = (): OpenFile => openItem(at, stats);
+      return kind === 'symlink' ? { path, kind, stats, linkTarget: readLink(at), open } : { path, kind, stats, open };
     } catch (error) {
       this.#failed(error, path);
-      return;
+      return undefined;
     }
-    this.given++;
-    yield item;
-    if (item.kind !== 'directory') return;
-    const why = this.#reasonToStayOut(item, mount, seenAs, depth);
-    if (why === 'wanted') return;
-    if (why !== undefined) {
-      this.#skip(path, why);
-      return;
-    }
-    yield* this.#enter(at, item, depth);
   }
 
   *#enter(at: Buffer, item: TreeItem, depth: number): Generator<TreeItem> {
@@ -182,8 +171,7 @@ class Walk {
     if (this.#leaveOut.has(seenAs)) return "the capture's own folder";
     if (mount?.kernel) return `made by the kernel (${mount.type}), and read by other collectors`;
     if (oneFileSystem && item.stats.dev !== this.device) return 'another file system is mounted there';
-    if (mount !== undefined && this.#entered.has(`${item.stats.dev} ${item.stats.ino}`))
-      return 'a folder that is mounted elsewhere too';
+    if (mount !== undefined && this.#entered.has(item.stats)) return 'a folder that is mounted elsewhere too';
     return depth >= most ? `more than ${most} folders deep` : undefined;
   }
 
@@ -220,15 +208,6 @@ function openItem(at: Buffer, { dev, ino }: BigIntStats): OpenFile {
   } finally {
     closeSync(pinned);
   }
-}
-
-function kindOf(stats: BigIntStats): TreeKind {
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'directory';
-  if (stats.isSymbolicLink()) return 'symlink';
-  if (stats.isFIFO()) return 'fifo';
-  if (stats.isSocket()) return 'socket';
-  return stats.isBlockDevice() ? 'block-device' : 'character-device';
 }
 
 /** Gives the event loop its turn every 20 ms of a synchronous walk. */

@@ -2,7 +2,7 @@
 
 export interface ProgramSpec {
   readonly name: string;
-  /** Arguments that make it print its version. */
+  /** Arguments that make it print its version; none where asking already talks to the kernel. */
   readonly version: readonly string[];
   readonly without: string;
 }
@@ -16,9 +16,20 @@ export const PROGRAMS = [
   },
   { name: 'tc', version: ['-V'], without: 'traffic control: filters and programs attached to links' },
   { name: 'nft', version: ['--version'], without: 'nftables rules, those of iptables-nft included' },
+  {
+    name: 'iptables-nft-save',
+    version: ['--version'],
+    without: 'what nft does not tell of the matches and comments of iptables-nft rules',
+  },
+  {
+    name: 'ip6tables-nft-save',
+    version: ['--version'],
+    without: 'what nft does not tell of the matches and comments of ip6tables-nft rules',
+  },
   { name: 'iptables-legacy-save', version: ['--version'], without: 'iptables rules of the legacy kind' },
   { name: 'ip6tables-legacy-save', version: ['--version'], without: 'ip6tables rules of the legacy kind' },
-  { name: 'ipset', version: ['--version'], without: 'the sets that iptables rules refer to' },
+  // its --version asks the kernel for the protocol, which loads ip_set where it is not loaded
+  { name: 'ipset', version: [], without: 'the sets that iptables rules refer to' },
   {
     name: 'conntrack',
     version: ['--version'],
