@@ -42,8 +42,12 @@ export function focusOn(
 }
 
 /** Whether the process is in the container, by its cgroup. */
-export function contains(container: KnownContainer, { container: identity, pid }: ProcessSummary): boolean {
-  return pid === container.pid || (identity?.containerId !== undefined && identity.containerId === container.id);
+export function contains(
+  { id, pid: first, pids }: KnownContainer,
+  { container: identity, pid }: ProcessSummary,
+): boolean {
+  if (pid === first || pids?.includes(pid) === true) return true;
+  return identity?.containerId !== undefined && identity.containerId === id;
 }
 
 function isMeant(suspect: Suspect, { id, name, pod }: KnownContainer): boolean {

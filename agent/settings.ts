@@ -3,12 +3,14 @@ import type { NodeSettings } from './context.ts';
 import type { Host } from './host/host.ts';
 
 const DOCKER = ['/var/run/docker.sock', '/run/docker.sock'];
-/** containerd answers the CRI too; CRI-O; k3s and RKE2; MicroK8s; k0s. */
+/** They answer the CRI too, but for dockerd's own: k3s and RKE2, MicroK8s, k0s, Docker. */
 const CONTAINERD = [
   '/run/containerd/containerd.sock',
   '/run/k3s/containerd/containerd.sock',
   '/var/snap/microk8s/common/run/containerd.sock',
   '/run/k0s/containerd.sock',
+  '/run/docker/containerd/containerd.sock',
+  '/var/run/docker/containerd/containerd.sock',
 ];
 const CRIO = ['/run/crio/crio.sock', '/var/run/crio/crio.sock'];
 

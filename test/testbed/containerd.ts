@@ -1,0 +1,197 @@
+// Starts a real containerd of the tests' own in a temporary folder, with a busybox image, and takes all of it away again.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { busyboxImage } from './cluster/image.ts';
+import {
+  BUSYBOX_IMAGE,
+  type Cri,
+  openCri,
+  PODS,
+  type Pod,
+  type PodOptions,
+  removeCgroups,
+  removePods,
+  runPod,
+} from './containerd-cri.ts';
+import { findProgram } from './probe.ts';
+import { clearFolder } from './remains.ts';
+
+export { BUSYBOX_IMAGE, type Pod, type PodOptions } from './containerd-cri.ts';
+
+/** What `needs` is told for a test that starts one. */
+export const CONTAINERD_COMPONENTS = ['containerd', 'runc', 'busybox'] as const;
+const PAUSE_IMAGE = 'localhost/pause:1';
+
+const START_MILLISECONDS = 30_000;
+const STOP_MILLISECONDS = 15_000;
+const CTR_MILLISECONDS = 60_000;
+const execute = promisify(execFile);
+
+export interface Containerd {
+  /** containerd's socket, which speaks the CRI too. */
+  readonly socket: string;
+  /** Its folder of images and snapshots. */
+  readonly root: string;
+  /** The temporary folder that holds everything of it. */
+  readonly directory: string;
+  readonly pid: number;
+  /** A pod in the node's network with one busybox container, "main", that runs `command`, through the CRI as a kubelet does. */
+  pod(name: string, command: readonly string[], options?: PodOptions): Promise<Pod>;
+  /** `ctr --namespace NAMESPACE run --detach BUSYBOX ID COMMAND`: a container that no Kubernetes knows of. */
+  run(namespace: string, id: string, ...command: readonly string[]): Promise<void>;
+  /** Runs a command in a container ("k8s.io" for a pod's) and waits for it; its output. */
+  exec(namespace: string, id: string, ...command: readonly string[]): Promise<string>;
+  /** Runs ctr(8) against this containerd; its standard output. */
+  ctr(...args: readonly string[]): Promise<string>;
+  /** Resolves when the container's task has ended. */
+  ended(namespace: string, id: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** It leaves other engines of the machine alone: it has its own folders and socket, and no network plugin. */
+export async function startContainerd(): Promise<Containerd> {
+  const directory = await mkdtemp('/tmp/imp-');
+  const socket = join(directory, 'sock');
+  const child = await spawnDaemon(directory, socket);
+  const ctr = (...args: readonly string[]): Promise<string> => client(socket, args);
+  const archive = join(directory, 'busybox.tar');
+  const imported = new Set<string>();
+  const cri = await ready(directory, child, socket, ctr);
+  const number = counter();
+  const bed: Containerd = {
+    socket,
+    root: join(directory, 'root'),
+    directory,
+    pid: child.pid ?? 0,
+    ctr,
+    pod: (name, command, options = {}) => runPod(cri, name, command, options),
+    async run(namespace, id, ...command) {
+      if (!imported.has(namespace)) await ctr('-n', namespace, 'images', 'import', archive);
+      imported.add(namespace);
+      await ctr('-n', namespace, 'run', '--detach', '--null-io', BUSYBOX_IMAGE, id, ...command);
+    },
+    exec: (namespace, id, ...command) =>
+      ctr('-n', namespace, 'tasks', 'exec', '--exec-id', `exec-${number()}`, id, ...command),
+    async ended(namespace, id) {
+      for (let tries = 0; tries < 200; tries++) {
+        const line = (await ctr('-n', namespace, 'tasks', 'list')).split('\n').find((task) => task.startsWith(id));
+        if (line === undefined || line.includes('STOPPED')) return;
+        await sleep(50);
+      }
+      throw new Error(`${id} still runs`);
+    },
+    stop: () => stopDaemon(child, directory, cri, ctr),
+  };
+  try {
+    for (const [reference, command, file] of [
+      [PAUSE_IMAGE, ['/bin/sleep', '1000000'], join(directory, 'pause.tar')],
+      [BUSYBOX_IMAGE, ['/bin/sh'], archive],
+    ] as const) {
+      await busyboxImage(file, reference, command);
+      await ctr('-n', 'k8s.io', 'images', 'import', file);
+    }
+    imported.add('k8s.io');
+    return bed;
+  } catch (error) {
+    await bed.stop();
+    throw error;
+  }
+}
+
+async function spawnDaemon(directory: string, socket: string): Promise<ChildProcess> {
+  const containerd = findProgram('containerd');
+  if (containerd === undefined) throw new Error('containerd is not installed');
+  await mkdir(join(directory, 'cni'));
+  const config = join(directory, 'containerd.toml');
+  await writeFile(config, configuration(directory, socket));
+  const log = await open(join(directory, 'log'), 'a');
+  // with setpriv(1) the daemon ends in order when this process is killed before it could stop it
+  const setpriv = findProgram('setpriv');
+  const command = [...(setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'TERM']), containerd, '-c', config];
+  const [program = containerd, ...args] = command;
+  const child = spawn(program, args, { stdio: ['ignore', log.fd, log.fd], cwd: directory });
+  child.on('error', () => undefined); // ready() sees that it never answers
+  await log.close();
+  return child;
+}
+
+/** Without CAP_SYS_RESOURCE no process may have a lower OOM score: restrict_oom_score_adj. */
+function configuration(directory: string, socket: string): string {
+  return `version = 2
+root = "${join(directory, 'root')}"
+state = "${join(directory, 'state')}"
+[grpc]
+  address = "${socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "${join(directory, 'opt')}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${PAUSE_IMAGE}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${join(directory, 'cni')}"
+`;
+}
+
+async function ready(directory: string, child: ChildProcess, socket: string, ctr: Containerd['ctr']): Promise<Cri> {
+  const until = Date.now() + START_MILLISECONDS;
+  for (;;) {
+    try {
+      await ctr('version');
+      return await openCri(socket);
+    } catch {
+      // not yet
+    }
+    if (child.exitCode !== null || child.signalCode !== null || Date.now() > until) {
+      const log = await readFile(join(directory, 'log'), 'utf8');
+      child.kill('SIGKILL');
+      await clearFolder(directory);
+      throw new Error(`containerd does not start on this machine:\n${log.slice(-2000)}`);
+    }
+    await sleep(100);
+  }
+}
+
+async function client(socket: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await execute(findProgram('ctr') ?? 'ctr', ['--address', socket, ...args], {
+    timeout: CTR_MILLISECONDS,
+    maxBuffer: 16 * 1_048_576,
+  });
+  return stdout;
+}
+
+/** Pods and containers first, the daemon then, and whatever of it is left at last. Each step goes on after a failed one. */
+async function stopDaemon(child: ChildProcess, directory: string, cri: Cri, ctr: Containerd['ctr']): Promise<void> {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+    await removePods(cri).catch(() => undefined);
+    await removeCgroups(PODS);
+    const namespaces = (await ctr('namespaces', 'list', '--quiet').catch(() => '')).split('\n').filter(Boolean);
+    for (const namespace of namespaces) await removeContainers(namespace, ctr).catch(() => undefined);
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MILLISECONDS);
+    await ended;
+    clearTimeout(timer);
+  }
+  cri.close();
+  await clearFolder(directory);
+  await rm(directory, { recursive: true, force: true });
+}
+
+async function removeContainers(namespace: string, ctr: Containerd['ctr']): Promise<void> {
+  const list = async (...words: readonly string[]): Promise<readonly string[]> =>
+    (await ctr('-n', namespace, ...words, 'list', '--quiet')).split('\n').filter(Boolean);
+  for (const id of await list('tasks')) await ctr('-n', namespace, 'tasks', 'rm', '--force', id).catch(() => undefined);
+  for (const id of await list('containers')) await ctr('-n', namespace, 'containers', 'rm', id).catch(() => undefined);
+  await removeCgroups(namespace);
+}
+
+function counter(): () => number {
+  let number = 0;
+  return () => number++;
+}
