@@ -1,0 +1,76 @@
+// What containers changed against their images: each upper directory as an archive, and a table of all the changes.
+import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
+import { Channel, describeError, jsonLines, tarArchive } from '../../evidence/index.ts';
+import type { NodeContext } from '../context.ts';
+import { layerMembers } from './layers/members.ts';
+import { executedIn } from './layers/processes.ts';
+import { type LayerTarget, layerTargets } from './layers/targets.ts';
+
+/** Content of one container's archive. */
+const CONTAINER_BYTES = 8 * 1024 ** 3;
+/** Content of all archives; tables and headers come on top. */
+const TOTAL_BYTES = 32 * 1024 ** 3;
+
+export const layers: Collector<NodeContext> = Object.freeze({
+  name: 'layers',
+  description: 'Upper directories of containers with whiteouts and opaque marks; files added, changed, deleted, run',
+  phase: 'bulk',
+  volatility: 60,
+  artefacts: ['30-container/layers/ID.tar.zst', '30-container/layers/drift.jsonl'],
+  needs: [
+    { kind: 'capability', name: 'CAP_DAC_READ_SEARCH', without: 'upper directories' },
+    { kind: 'capability', name: 'CAP_SYS_ADMIN', without: 'trusted attributes: which folders are opaque' },
+    { kind: 'program', name: 'getfattr', without: 'which folders are opaque, file capabilities' },
+  ],
+  limits: { bytes: TOTAL_BYTES + 2 * 1024 ** 3, seconds: 900 },
+  collect,
+} satisfies Collector<NodeContext>);
+
+async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
+  const targets = await layerTargets(context);
+  if (targets.length === 0) {
+    if (context.suspects.length === 0 && (await context.containers()).containers.length === 0)
+      yield { kind: 'gap', reason: 'absent', name: 'containers' };
+    return;
+  }
+  const stopped = new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve()));
+  const rows = new Channel<Record<string, unknown>>(64);
+  const source = 'upper directories of overlays against the lower ones';
+  yield { kind: 'artefact', path: '30-container/layers/drift.jsonl', source, content: jsonLines(rows) };
+  const total = { left: TOTAL_BYTES };
+  try {
+    // one after the other: they share the disk
+    for (const target of targets) {
+      if (context.signal.aborted) break;
+      const done = Promise.withResolvers<void>();
+      const content = archive(context, target, total, rows, done.resolve);
+      yield { kind: 'artefact', path: target.path, source: target.container.layer.upper, content };
+      await Promise.race([done.promise, stopped]);
+    }
+    rows.end();
+  } catch (error) {
+    rows.end(new Error(describeError(error)));
+    throw error;
+  } finally {
+    rows.end();
+  }
+  await rows.drained;
+}
+
+async function* archive(
+  context: NodeContext,
+  target: LayerTarget,
+  total: { left: number },
+  rows: Channel<Record<string, unknown>>,
+  done: () => void,
+): AsyncGenerator<Uint8Array> {
+  const budget = { left: Math.min(CONTAINER_BYTES, total.left) };
+  const given = budget.left;
+  try {
+    const executed = executedIn(target.container, await context.walk.index());
+    yield* tarArchive(layerMembers(context, target, { budget, executed, row: (row) => rows.push(row) }));
+  } finally {
+    total.left -= given - budget.left;
+    done();
+  }
+}
