@@ -1,0 +1,43 @@
+// The row of one file in memory: where its processes see it, whose it is, and which mount it is on.
+import { type MemberRecord, textField } from '../../../evidence/index.ts';
+import type { TreeItem } from '../../host/tree.ts';
+import type { Superblock, Way } from './superblocks.ts';
+
+/** A kubelet's volumes stand under their pod's UID. */
+const POD = /\/pods\/([0-9a-f-]{32,36})\/volumes\//;
+
+export function tmpfsRow(record: MemberRecord, item: TreeItem, block: Superblock, way: Way): Record<string, unknown> {
+  const { stats, kind, linkTarget } = item;
+  const { container } = way.process ?? {};
+  const below = item.path.length === 0 ? [] : [Buffer.from(way.path === '/' ? '' : '/'), item.path];
+  return {
+    file: {
+      ...textField('path', Buffer.concat([Buffer.from(way.path, 'latin1'), ...below])),
+      type: kind === 'directory' ? 'dir' : kind,
+      size: Number(stats.size),
+      mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
+      uid: String(stats.uid),
+      gid: String(stats.gid),
+      inode: String(stats.ino),
+      mtime: time(stats.mtimeNs),
+      ctime: time(stats.ctimeNs),
+      ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
+      hash: record.sha256 === undefined || record.truncated !== undefined ? undefined : { sha256: record.sha256 },
+    },
+    ...(container?.containerId === undefined ? {} : { container: { id: container.containerId } }),
+    impound: {
+      what: block.type,
+      mount: { point: Buffer.from(way.path, 'latin1').toString('utf8'), device: block.device, root: block.root },
+      mntns: way.mntns,
+      pid: way.process?.pid,
+      podUid: container?.podUid ?? POD.exec(way.path)?.[1],
+      member: record.path,
+      truncated: record.truncated,
+    },
+  };
+}
+
+function time(nanoseconds: bigint): string | undefined {
+  const date = new Date(Number(nanoseconds / 1_000_000n));
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}
