@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { table } from '../cli/terminal/text.ts';
 import { measureBulk } from './bulk.ts';
+import { measureDisk } from './disk.ts';
 import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
 import { measureNode } from './node.ts';
@@ -13,6 +14,7 @@ const results: Measured[] = [
   await startUp(),
   ...(await measureNode(rounds)),
   ...(await measureBulk(rounds)),
+  ...(await measureDisk(rounds)),
   await measureMemory(gibibytes),
 ];
 const columns = ['WHAT', 'MEASURED', 'FLOOR', 'RATIO', 'WANTED', ''].map((title, index) => ({

@@ -13,6 +13,8 @@ export function defaultKeyFile(env: NodeJS.ProcessEnv = process.env): string {
 export interface SigningKey {
   readonly signer: Signer;
   readonly file: string;
+  /** It was made just now, on this machine. */
+  readonly made?: true;
 }
 
 export async function signingKey(file: string | undefined, { stderr }: Environment): Promise<SigningKey> {
@@ -23,7 +25,7 @@ export async function signingKey(file: string | undefined, { stderr }: Environme
   } catch {
     const signer = await generateKeyFiles(own);
     stderr.write(`made a signing key: ${own}\n  fingerprint ${signer.keyid}\n`);
-    return { signer, file: own };
+    return { signer, file: own, made: true };
   }
   return { signer: await readSigner(own), file: own };
 }

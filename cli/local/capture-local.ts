@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
   captureNode,
+  type FootprintItem,
   type Host,
   hostAt,
   type NodeSettings,
@@ -133,7 +134,7 @@ type Plan = Awaited<ReturnType<typeof makePlan>>;
 async function capture(
   argv: CaptureArguments,
   plan: Plan,
-  { signer, file }: SigningKey,
+  { signer, file, made }: SigningKey,
   environment: Environment,
 ): Promise<LocalCapture> {
   const begun = performance.now();
@@ -163,6 +164,15 @@ async function capture(
     suspects: argv.suspect,
   });
   const custodian = new LocalCustodian({ store, chain, clock: systemClock });
+  const written: FootprintItem[] = [
+    { kind: 'write', name: plan.storeRoot, detail: 'the bundle, and what is being written of it in .partial' },
+    ...(made ? [{ kind: 'write', name: file, detail: 'the signing key, its public half beside it' } as const] : []),
+    {
+      kind: 'connection',
+      name: '/var/run/nscd/socket',
+      detail: 'the C library asks there for the name of our account',
+    },
+  ];
   const quiet = environment.quiet || environment.json;
   const progress = captureProgress(quiet ? [] : plan.selected.run.map(({ name }) => name), environment.stderr);
   const ending = async (outcome: 'complete' | 'aborted', more: Omit<Ending, 'outcome'> = {}): Promise<ChainHead> => {
@@ -185,7 +195,10 @@ async function capture(
   const { results, footprint, leftBehind } = await captured.catch((error: unknown) => rescue(error, plan.path, ending));
   if (leftBehind) environment.endHard();
   const outcome = environment.signal.aborted ? 'aborted' : 'complete';
-  const head = await ending(outcome, { gaps: results.flatMap((result) => result.gaps), footprint });
+  const head = await ending(outcome, {
+    gaps: results.flatMap((result) => result.gaps),
+    footprint: [...written, ...footprint],
+  });
   return {
     bundle: plan.id,
     path: plan.path,

@@ -1,0 +1,51 @@
+// Opens a device for reading, and only where the node is the device that sysfs means: the host made its nodes itself.
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { errnoOf, Refusal } from '../../host/errno.ts';
+import { O_PATH_NOFOLLOW } from '../../host/open.ts';
+import type { Chosen } from './choose.ts';
+import { attribute, numberOf, sizeOf } from './sysfs.ts';
+
+/** An open device; the caller closes `fd`. */
+export interface OpenDevice {
+  readonly fd: number;
+  /** The node it was opened through. */
+  readonly path: string;
+  /** False once the device has been removed, or another stands in its place. */
+  present(): boolean;
+}
+
+/** Throws a Refusal, or the system's error of the last node that was tried. */
+export function openDevice({ folder, nodes }: Chosen): OpenDevice {
+  const number = attribute(folder, 'dev');
+  const size = sizeOf(folder);
+  const sequence = attribute(folder, 'diskseq');
+  // diskseq tells a device from the next one of the same name; kernels before 5.15 have none
+  const present = (): boolean =>
+    attribute(folder, 'dev') === number && attribute(folder, 'diskseq') === sequence && sizeOf(folder) === size;
+  let failure: unknown;
+  for (const path of nodes) {
+    try {
+      return { fd: openNode(path, number), path, present };
+    } catch (error) {
+      // a mount without devices (EACCES) or an image without the node says nothing of the next one
+      if (failure === undefined || errnoOf(failure) === 'ENOENT') failure = error;
+    }
+  }
+  throw failure;
+}
+
+function openNode(path: string, number: string | undefined): number {
+  const pinned = openSync(path, O_PATH_NOFOLLOW);
+  try {
+    const stats = fstatSync(pinned, { bigint: true });
+    if (!stats.isBlockDevice() || numberOf(stats.rdev) !== number) {
+      throw new Refusal(
+        'failed',
+        'the node in /dev is not the device of that name in /sys: name the right one with --device',
+      );
+    }
+    return openSync(`/proc/self/fd/${pinned}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  } finally {
+    closeSync(pinned);
+  }
+}
