@@ -40,12 +40,14 @@ export interface NodeContext extends CollectContext, NodeSettings {
   focus(): Promise<Focus>;
   /** The only way to run a program. */
   readonly programs: Programs;
+  /** A thread waits for good in a read: the program cannot end as usual. */
+  leftBehind(): void;
   /** Records what the capture itself did to the host: a program run, a file opened with atime kept, a connection. */
   footprint(item: FootprintItem): void;
 }
 
 export interface FootprintItem {
-  readonly kind: 'process' | 'program' | 'connection' | 'note';
+  readonly kind: 'process' | 'program' | 'connection' | 'write' | 'note';
   readonly name: string;
   readonly detail?: string;
 }

@@ -36,6 +36,7 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
   const { host, settings, signal } = options;
   const footprinted = (item: FootprintItem): unknown => footprint.push(item);
   const common = shared({ host, settings, walk, signal, footprint: footprinted });
+  let left = false;
   try {
     const results = await runCapture<NodeContext>({
       ...options,
@@ -50,10 +51,16 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
         focus: common.focus,
         programs: common.programs,
         footprint: footprinted,
+        leftBehind: () => {
+          left = true;
+        },
       }),
     });
     const declared = await declareShared(options, [...walk.gaps(), ...(await common.gaps())]);
-    const leftBehind = walk.leftBehind() || results.some(({ outcome }) => outcome === 'timeout');
+    const leftBehind =
+      left ||
+      walk.leftBehind() ||
+      results.some(({ outcome, gaps }) => outcome === 'timeout' || gaps.some(({ reason }) => reason === 'timeout'));
     return { results: [...results, ...declared], footprint, leftBehind };
   } finally {
     ending.abort();

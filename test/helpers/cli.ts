@@ -18,8 +18,13 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
+/** Program and arguments of a call. */
+export function cliCommand(words: readonly string[]): readonly string[] {
+  return [process.execPath, main, ...words];
+}
+
 export function startCli(words: readonly string[], { home, uid, cwd }: RunOptions): ChildProcess {
-  const [program = '', ...args] = [...asUser(uid), process.execPath, main, ...words];
+  const [program = '', ...args] = [...asUser(uid), ...cliCommand(words)];
   return spawn(program, args, {
     env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -46,6 +46,7 @@ export async function collect(
     walk,
     ...shared({ host, settings, walk, signal, footprint: note }),
     footprint: note,
+    leftBehind() {},
     ...overrides,
   };
   const reading: Promise<void>[] = [];

@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   dockerode: ['agent/runtime/docker.ts'],
   '@grpc/grpc-js': ['agent/runtime/'],
+  '@grpc/proto-loader': ['agent/runtime/'],
   'tar-stream': ['evidence/stream/archive.ts'],
   '@aws-sdk/client-s3': ['evidence/store/s3.ts'],
   '@aws-sdk/client-ec2': ['cloud/'],

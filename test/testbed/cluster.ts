@@ -6,8 +6,6 @@ import { startNode } from './cluster/node.ts';
 import { makePki } from './cluster/pki.ts';
 import { cacheDirectory, kubernetesPrograms } from './components.ts';
 
-export { BUSYBOX_IMAGE } from './cluster/node.ts';
-
 /** What `needs` is told for a test that starts a cluster. */
 export const CLUSTER_COMPONENTS = [
   'kubernetes',

@@ -73,7 +73,7 @@ export async function unreachableNamespaces(
     gap(
       'unsupported',
       `netns ${inode}: ${how.join(', ')}`,
-      "no process is in it: reading it takes nsenter --net, which comes with the agent's image",
+      'no process is in it, so /proc does not show its sockets; its rules, routes and links are in firewall.jsonl',
     ),
   );
   for (const pid of held.denied) gaps.push(gap('denied', `pid ${pid} fd`, 'namespaces it holds open are not seen'));
