@@ -1,5 +1,5 @@
 // The node's collectors in order of volatility, and which of them each profile runs.
-import type { Collector } from '../capture/index.ts';
+import type { Collector, Phase } from '../capture/index.ts';
 import { binaries } from './collectors/binaries.ts';
 import { clock } from './collectors/clock.ts';
 import { cri } from './collectors/cri.ts';
@@ -28,8 +28,11 @@ const STANDARD = [firewall, packets, flows, memory, layers, tmpfs, persistence, 
 /** Hours of reading, on purpose. */
 const FULL = [ram, disk];
 
+const PHASES: readonly Phase[] = ['throughout', 'volatile', 'bulk'];
+
+/** As they begin. */
 export const nodeCollectors: readonly Collector<NodeContext>[] = [...QUICK, ...STANDARD, ...FULL].toSorted(
-  (a, b) => a.volatility - b.volatility,
+  (a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase) || a.volatility - b.volatility,
 );
 
 export const profiles: Readonly<Record<NodeContext['profile'], readonly string[]>> = {

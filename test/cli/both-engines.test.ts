@@ -18,7 +18,7 @@ const INTRUSION = [
   'cp /bin/busybox /tmp/busybox-x && /tmp/busybox-x sleep 1000000 &',
   'rm /etc/passwd; chmod 4755 /bin/busybox',
   `TOKEN=${SECRET} busybox sh -c 'sleep 1000000' &`,
-  'busybox nc -lk -p 4444 -e /bin/sh &',
+  'busybox nc -ll -p 4444 -e /bin/sh &',
   'echo pod says hello; while true; do sleep 1; done',
 ].join('\n');
 

@@ -80,5 +80,8 @@ test('help, completion and the registry print', async (t) => {
     .trim()
     .split('\n')
     .map((line) => (JSON.parse(line) as { name: string }).name);
-  assert.deepEqual(names, ['clock', 'processes', 'sockets', 'docker', 'binaries', 'kernel', 'host']);
+  assert.deepEqual(names, [
+    ...['clock', 'processes', 'sockets', 'firewall', 'docker', 'cri', 'binaries', 'kernel', 'host', 'packets', 'flows'],
+    ...['memory', 'ram', 'layers', 'tmpfs', 'persistence', 'logs', 'timeline', 'disk'],
+  ]);
 });

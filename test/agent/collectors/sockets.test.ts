@@ -197,7 +197,7 @@ say(inode=os.fstat(kept).st_ino, fd=kept)
     about(held.said.inode)?.name ?? '',
     new RegExp(`held open by pid ${held.pid} fd ${held.said.fd} \\(python`),
   );
-  assert.match(about(held.said.inode)?.detail ?? '', /nsenter/);
+  assert.match(about(held.said.inode)?.detail ?? '', /firewall\.jsonl/);
   const found = rowsOf(artefacts.get('20-network/namespaces.jsonl')).map(
     (row) => (row.impound as Row['impound']).netns,
   );
