@@ -7,9 +7,9 @@ import { workerScript } from './worker.ts';
 
 /** Up to this many bytes are hashed in place: a worker's round trip costs more than the hash. */
 const INLINE_BYTES = 256 * 1024;
-/** Shared memory of one stream: a slot is filled while the others are hashed. */
+/** Shared memory of one stream, of which a capture has dozens: a slot is filled while the others are hashed. */
 const SLOTS = 4;
-const SLOT_BYTES = 256 * 1024;
+const SLOT_BYTES = 64 * 1024;
 
 /** A running SHA-256. Chunks given to `update` must not be changed before the first 256 KiB have been given. */
 export interface Sha256Stream {
