@@ -83,9 +83,12 @@ export async function runCollector<Context extends CollectContext>(
   return { ...end, artefacts: run.artefacts, bytes: run.bytes, gaps: run.gaps.groups() };
 }
 
-/** Nothing was stored: because there is nothing of the kind here, or because it could not be had. */
+/** Nothing was stored: there is nothing of the kind here, it was left out on purpose, or it could not be had. */
 function gapsOnly<C extends CollectContext>(run: Run<C>): CollectorOutcome {
-  return run.gaps.groups().every(({ reason }) => reason === 'absent') ? 'absent' : 'failed';
+  const reasons = new Set(run.gaps.groups().map(({ reason }) => reason));
+  reasons.delete('absent');
+  if (reasons.size === 0) return 'absent';
+  return reasons.size === 1 && reasons.has('skipped') ? 'skipped' : 'failed';
 }
 
 function endOf<C extends CollectContext>(run: Run<C>, begun: number, outcome: CollectorOutcome) {

@@ -41,7 +41,7 @@ before(async () => {
     [
       ...['capture', '--local', '--profile', 'full', '--store', join(bed.home, 'store'), '--watch', '2'],
       ...['--containerd', cluster.containerd, '--docker', dockerd.socket, '--suspect', 'pod:default/victim'],
-      ...['--reason', 'a test', '--skip', 'disk'],
+      ...['--reason', 'a test'],
     ],
     { home: bed.home },
   );
@@ -111,6 +111,13 @@ scenario('the memory of the pod holds the secret', async () => {
 scenario("the pod's log is byte for byte the node's", async () => {
   const archive = uncompressed('70-log/pods.tar.zst');
   assert.ok(archive.includes('stdout F pod says hello'));
+});
+
+scenario('the disk that holds the store is not imaged into itself', async () => {
+  const coverage = await readFile(join(bed.bundle, 'data/00-meta/coverage.json'), 'utf8');
+  const gaps = await readFile(join(bed.bundle, 'data/00-meta/gaps.jsonl'), 'utf8');
+  assert.match(coverage, /"disk"/);
+  assert.match(gaps, /"collector":"disk".*"reason":"skipped"/);
 });
 
 scenario('the bystander in Docker is described, and left out of what is for suspects', async () => {

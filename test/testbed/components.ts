@@ -90,6 +90,12 @@ export function components(cache: string = cacheDirectory()): readonly Component
       install: { kind: 'python', packages: ['bagit==1.9.0'] },
     },
     {
+      name: 'plaso',
+      purpose: 'another reader of logs',
+      probe: { program: join(pythonEnvironment(cache), 'bin', 'log2timeline'), args: ['--version'] },
+      install: { kind: 'python', packages: ['plaso==20260720'] },
+    },
+    {
       name: 'go',
       purpose: 'builds the programs that are Go modules',
       probe: { program: goCompiler(cache), args: ['version'] },
