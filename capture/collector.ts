@@ -53,6 +53,8 @@ export interface CollectContext {
   readonly log: Logger;
   /** The capture's phases as they begin, for what runs throughout it; ends when every other collector has. */
   readonly phases: AsyncIterable<string>;
+  /** What follows is not volatile any more: the next phase need not wait for it. */
+  release(): void;
   /** Declares a gap at once, so that it is not lost where the collector is ended early. */
   gap(gap: Gap): void;
   /** Puts a clock reading into the custody entry of this moment. */

@@ -54,10 +54,10 @@ export async function runCapture<Context extends CollectContext>(
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);
   const phases: Channel<string>[] = [];
-  const run = async (collector: Collector<Context>, phaseNames: Channel<string>): Promise<void> => {
+  const toEnd = async (collector: Collector<Context>, phaseNames: Channel<string>, release: () => void) => {
     options.observe({ kind: 'started', collector: collector.name });
     try {
-      const result = await runCollector({ ...options, signal }, collector, phaseNames);
+      const result = await runCollector({ ...options, signal }, collector, phaseNames, release);
       results.push(result);
       options.observe({ kind: 'ended', collector: collector.name, result });
     } catch (error) {
@@ -65,25 +65,40 @@ export async function runCapture<Context extends CollectContext>(
       throw error;
     }
   };
+  const run = (collector: Collector<Context>, phaseNames: Channel<string>): Run => {
+    const released = Promise.withResolvers<void>();
+    const ending = toEnd(collector, phaseNames, released.resolve).finally(released.resolve);
+    ending.catch(() => undefined); // met below: it may fail long before it is waited for
+    return { ended: ending, released: released.promise };
+  };
   for (const collector of options.skipped) results.push(await declareSkipped(options, collector));
 
   const throughout = inPhase(options.collectors, 'throughout').map((collector) => {
     const names = new Channel<string>(64);
     phases.push(names);
-    return run(collector, names);
+    return run(collector, names).ended;
   });
   const settled = Promise.allSettled(throughout); // at once: one may fail long before it is waited for
   const failures: unknown[] = [];
+  const running: Promise<void>[] = [];
   try {
     for (const phase of ['volatile', 'bulk'] as const) {
       const collectors = inPhase(options.collectors, phase);
       if (collectors.length === 0) continue;
       for (const names of phases) await names.push(phase);
-      await inOrder(collectors, (collector) => run(collector, ended()));
+      await inOrder(collectors, (collector) => {
+        const { ended: ending, released } = run(collector, ended());
+        running.push(ending);
+        return released;
+      });
+      // where the store has failed nothing more is begun
+      if (signal.aborted && !options.signal.aborted) break;
     }
   } catch (error) {
     failures.push(error);
   }
+  for (const ending of await Promise.allSettled(running))
+    if (ending.status === 'rejected') failures.push(ending.reason);
   for (const names of phases) {
     await names.push('end');
     names.end();
@@ -103,17 +118,19 @@ function ended(): Channel<string> {
   return channel;
 }
 
-/** All of them run to their end, whatever happens to one; then the first failure is thrown. */
+/** One running collector: `released` where it has ended, or what is left of it need not be waited for. */
+interface Run {
+  readonly ended: Promise<void>;
+  readonly released: Promise<void>;
+}
+
+/** A bounded number at once, each until it lets the next one begin. */
 async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = [...items];
-  const failures: unknown[] = [];
   const lane = async (): Promise<void> => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
-      await work(item).catch((error: unknown) => failures.push(error));
-    }
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, lane));
-  if (failures.length > 0) throw failures[0];
 }
 
 async function declareSkipped<C extends CollectContext>(

@@ -32,6 +32,7 @@ export async function runCollector<Context extends CollectContext>(
   options: CaptureOptions<Context>,
   collector: Collector<Context>,
   phases: AsyncIterable<string>,
+  release: () => void,
 ): Promise<CollectorResult> {
   const deadline = new AbortController();
   const seconds = collector.limits.seconds;
@@ -56,6 +57,7 @@ export async function runCollector<Context extends CollectContext>(
     limits: collector.limits,
     log,
     phases,
+    release,
     gap: (found) => run.gaps.add(found),
     clock: (sample) => options.custodian.clock(sample),
   };

@@ -4,6 +4,7 @@ import { jsonLines, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { readWhole } from '../host/kernel-file.ts';
+import { listedObjects } from './kernel/bpftool.ts';
 import { kmsgRecords, kmsgRow } from './kernel/dmesg.ts';
 import { ebpfRows } from './kernel/ebpf.ts';
 import { handlerRows } from './kernel/handlers.ts';
@@ -41,6 +42,7 @@ export const kernel = Object.freeze({
     { kind: 'path', name: '/proc', without: 'nothing but what sysfs has' },
     { kind: 'path', name: '/dev/kmsg', without: 'dmesg' },
     { kind: 'path', name: '/sys/kernel/tracing', without: 'kprobe events and ftrace' },
+    { kind: 'program', name: 'bpftool', without: 'eBPF objects that no process holds and nothing pins' },
     { kind: 'capability', name: 'CAP_SYSLOG', without: 'addresses in kallsyms, and dmesg where it is restricted' },
     { kind: 'capability', name: 'CAP_SYS_PTRACE', without: 'eBPF objects held by others' },
   ],
@@ -80,7 +82,7 @@ async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>
   yield table('kprobes', '/sys/kernel', [...probeRows(host, gaps)]);
   const functions = ftrace(host, gaps);
   if (functions !== undefined) yield document('ftrace', '/sys/kernel/tracing', functions);
-  const objects: Record<string, unknown>[] = [];
+  const objects: object[] = [...(await listedObjects(context, gaps))];
   for await (const row of ebpfRows(host, processes, known?.bpf ?? [], gaps)) objects.push(row);
   yield table('ebpf', '/proc/PID/fdinfo, /sys/fs/bpf, /proc/kallsyms', objects);
   const values = finishing(table('sysctls', '/proc/sys', sysctls(host, gaps, signal)), signal);
@@ -90,11 +92,6 @@ async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>
   yield archive.artefact;
   await Promise.all([log.finished, values.finished, archive.finished]);
   yield* gaps;
-  yield gap(
-    'unsupported',
-    'eBPF programs that no process holds open',
-    "bpftool lists them all; it comes with the agent's image",
-  );
 }
 
 function taintOf(host: Host, moduleTaints: string | undefined, gaps: GapReport[]): unknown {

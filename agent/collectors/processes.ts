@@ -41,8 +41,10 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const executables = executableRows(context, rows.drained);
   yield { kind: 'artefact', path: '10-process/executables.jsonl', source, content: jsonLines(executables.rows) };
   await context.walk.index();
-  await hidden.ended;
   await executables.ended;
+  // trying every number takes a core for seconds: disks and logs are read meanwhile
+  context.release();
+  await hidden.ended;
 }
 
 /** One walk feeds the archive and the table, each at the pace of the slower. */

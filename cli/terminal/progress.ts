@@ -68,9 +68,12 @@ function resultLine(result: CollectorResult, stream: NodeJS.WriteStream): string
   const [mark, style] = MARKS[result.outcome];
   const gaps = result.gaps.reduce((sum, group) => sum + group.count, 0);
   const artefacts = `${result.artefacts} artefact${result.artefacts === 1 ? '' : 's'}`;
-  const text = `${columns(result.collector, formatSeconds(result.seconds), formatBytes(result.bytes))}  ${artefacts.padEnd(13)} ${
-    result.outcome === 'complete' ? '' : result.outcome
-  }${gaps === 0 ? '' : `, ${gaps} gap${gaps === 1 ? '' : 's'}`}`;
+  const ended = [
+    ...(result.outcome === 'complete' ? [] : [result.outcome]),
+    ...(gaps === 0 ? [] : [`${gaps} gap${gaps === 1 ? '' : 's'}`]),
+  ];
+  const figures = columns(result.collector, formatSeconds(result.seconds), formatBytes(result.bytes));
+  const text = `${figures}  ${artefacts.padEnd(13)} ${ended.join(', ')}`;
   return `${styled(style, mark, stream)} ${text.trimEnd()}`;
 }
 

@@ -207,3 +207,28 @@ test('names of artefacts that a bundle may not have end the capture with a clear
   });
   await assert.rejects(makeBundle(join(folder, 'store'), [escaping]), { code: 'path-invalid' });
 });
+
+test('a collector that lets go does not keep the next phase waiting, and still ends within the capture', async (t) => {
+  const order: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const made = await makeBundle(await temporaryFolder(t), [
+    collector('search', async function* (context) {
+      yield artefact('10-process/table.jsonl', '{}\n');
+      context.release();
+      await gate.promise;
+      order.push('search');
+      yield artefact('10-process/late.jsonl', '{}\n');
+    }),
+    collector(
+      'bulk',
+      async function* () {
+        order.push('bulk');
+        gate.resolve();
+        yield artefact('60-file/a.txt', 'a');
+      },
+      { phase: 'bulk' },
+    ),
+  ]);
+  assert.deepEqual(order, ['bulk', 'search']);
+  assert.equal((await readWhole(made.store, 'data/10-process/late.jsonl', 100)).toString(), '{}\n');
+});

@@ -39,6 +39,7 @@ export async function collect(
     limits: collector.limits,
     log: silent,
     phases: phasesOf('volatile', 'end'),
+    release() {},
     gap: (found) => void gaps.push({ ...found }),
     clock() {},
     ...settings,
