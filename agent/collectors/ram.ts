@@ -9,9 +9,12 @@ import { kernelFile } from './ram/beside.ts';
 import { systemRam } from './ram/iomem.ts';
 import { type Kcore, readKcore } from './ram/kcore.ts';
 import { limeImage } from './ram/lime.ts';
-import { mapRam } from './ram/map.ts';
+import { mapRam, segmentsOf } from './ram/map.ts';
 
 const MAX_IOMEM = 1024 * 1024;
+
+/** An artefact is read back whole by whoever verifies it: larger memories are several, one after the other a whole image. */
+const SEGMENT_BYTES = 8n * 1024n ** 3n;
 
 export const ram: Collector<NodeContext> = Object.freeze({
   name: 'ram',
@@ -19,7 +22,7 @@ export const ram: Collector<NodeContext> = Object.freeze({
   phase: 'bulk',
   volatility: 55,
   artefacts: [
-    '50-kernel/ram/memory.lime.zst',
+    '50-kernel/ram/memory-NNNNNN.lime.zst',
     '50-kernel/ram/btf.zst',
     '50-kernel/ram/kallsyms.zst',
     '50-kernel/ram/iomem',
@@ -43,9 +46,7 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
     yield refusedKcore(error, sys);
     return;
   }
-  const done = Promise.withResolvers<void>();
-  const stop = (): void => done.resolve();
-  let handedOver = false;
+  const holders = holdersOf(fd);
   try {
     const kcore = readKcore(fd);
     if (typeof kcore === 'string') {
@@ -64,26 +65,38 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
       const name = `physical memory ${start.toString(16)}-${end.toString(16)}`;
       yield gap('unsupported', name, 'no segment of /proc/kcore says that it holds this memory');
     }
-    if (pieces.length === 0) return;
-    context.signal.addEventListener('abort', stop, { once: true });
-    const image = async function* (): AsyncGenerator<Uint8Array> {
-      handedOver = true;
-      try {
-        yield* limeImage(fd, pieces, context.gap);
-      } finally {
-        closeSync(fd);
-        stop();
-      }
-    };
-    const content = image();
-    yield { kind: 'artefact', path: '50-kernel/ram/memory.lime.zst', source: '/proc/kcore', content };
-    await done.promise;
+    for (const [number, segment] of segmentsOf(pieces, SEGMENT_BYTES).entries()) {
+      const path = `50-kernel/ram/memory-${String(number).padStart(6, '0')}.lime.zst`;
+      const content = holders.during(() => limeImage(fd, segment, context.gap));
+      yield { kind: 'artefact', path, source: '/proc/kcore', content };
+    }
   } catch (error) {
     yield gapOf(error, 'physical memory', 'absent');
   } finally {
-    context.signal.removeEventListener('abort', stop);
-    if (!handedOver) closeSync(fd);
+    holders.leave();
   }
+}
+
+/** The descriptor is closed when the collector and every image that it handed over have ended. */
+function holdersOf(fd: number) {
+  let count = 1;
+  const leave = (): void => {
+    if (--count === 0) closeSync(fd);
+  };
+  async function* until(image: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* image();
+    } finally {
+      leave();
+    }
+  }
+  return {
+    leave,
+    during(image: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+      count++;
+      return until(image);
+    },
+  };
 }
 
 /** Types, symbols, the map, and what the kernel tells crash dumps about itself. */

@@ -29,6 +29,25 @@ export function mapRam(ranges: readonly PhysicalRange[], loads: readonly Load[])
   return { pieces, missing };
 }
 
+/** The same pieces, in groups of at most `bytes`: what is larger is cut. */
+export function segmentsOf(pieces: readonly RamPiece[], bytes: bigint): readonly (readonly RamPiece[])[] {
+  const segments: RamPiece[][] = [];
+  let left = 0n;
+  for (const { start, end, offset } of pieces) {
+    for (let at = start; at <= end; ) {
+      if (left === 0n) {
+        segments.push([]);
+        left = bytes;
+      }
+      const until = min(end, at + left - 1n);
+      segments.at(-1)?.push({ start: at, end: until, offset: offset + (at - start) });
+      left -= until - at + 1n;
+      at = until + 1n;
+    }
+  }
+  return segments;
+}
+
 function best(loads: readonly Load[], at: bigint): Load | undefined {
   let found: Load | undefined;
   for (const load of loads) {

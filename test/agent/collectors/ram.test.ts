@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { segmentsOf } from '../../../agent/collectors/ram/map.ts';
 import { ram } from '../../../agent/collectors/ram.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import { type Collected, collect } from '../../helpers/collect.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
 const NOWHERE = 0xffff_ffff_ffff_ffffn;
-const IMAGE = '50-kernel/ram/memory.lime.zst';
+const IMAGE = '50-kernel/ram/memory-000000.lime.zst';
 
 interface Segment {
   readonly type?: number;
@@ -174,4 +175,19 @@ test('a head that lies is survived', async (t) => {
       ?.bytes.every((byte) => byte === 0),
     true,
   );
+});
+
+test('a memory larger than one artefact may be is several, which are one after the other', () => {
+  const pieces = [
+    { start: 0x1000n, end: 0x1fffn, offset: 0n },
+    { start: 0x10000n, end: 0x14fffn, offset: 0x5000n },
+  ];
+  const segments = segmentsOf(pieces, 0x3000n);
+  assert.deepEqual(segments, [
+    [
+      { start: 0x1000n, end: 0x1fffn, offset: 0n },
+      { start: 0x10000n, end: 0x11fffn, offset: 0x5000n },
+    ],
+    [{ start: 0x12000n, end: 0x14fffn, offset: 0x7000n }],
+  ]);
 });
