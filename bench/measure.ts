@@ -6,6 +6,17 @@ import { join } from 'node:path';
 /** The checkout, whether this runs from its sources or from dist/. */
 export const checkout = join(import.meta.dirname, import.meta.dirname.endsWith('/dist/bench') ? '../..' : '..');
 
+const main = join(checkout, 'dist/cli/main.js');
+
+/** A node with much on it, as node.ts makes it. */
+export interface BusyNode {
+  /** For what is written meanwhile; removed with the node. */
+  readonly folder: string;
+  /** Of its Docker engine. */
+  readonly socket: string;
+  readonly containers: number;
+}
+
 export interface Measured {
   readonly what: string;
   readonly figure: string;
@@ -73,4 +84,23 @@ export async function runProgram(
   if (code !== 0)
     throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${Buffer.concat(err).toString().slice(-2000)}`);
   return { seconds: (performance.now() - begun) / 1000, peakBytes, stdout: Buffer.concat(out).toString() };
+}
+
+/** The built program's capture of this machine, with the environment that bin/impound gives it. Its key is in `folder`. */
+export function runImpound(folder: string, words: readonly string[]): Promise<Ran> {
+  const env = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072', ...process.env, XDG_CONFIG_HOME: folder };
+  return runProgram(process.execPath, [main, 'capture', '--local', '--quiet', ...words], env);
+}
+
+/** The row of the largest of `peaks`, bytes, below the row of what was run. */
+export function peakMemory(peaks: readonly number[]): Measured {
+  const peak = Math.max(...peaks);
+  return {
+    what: 'its peak memory',
+    figure: `${(peak / 1e6).toFixed(0)} MB`,
+    floor: '',
+    ratio: '',
+    wanted: 'under 200 MB',
+    met: peak < 200e6,
+  };
 }

@@ -17,7 +17,8 @@ import { readTar } from '../evidence/stream/tar-reader.ts';
 import { zstdDecompress } from '../evidence/stream/zstd.ts';
 import { beginEmpty } from '../test/helpers/bundle.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../test/testbed/dockerd.ts';
-import { checkout, type Measured, runProgram, sideBySide } from './measure.ts';
+import { type BusyNode, type Measured, median, peakMemory, runImpound, sideBySide } from './measure.ts';
+import { measureStandard } from './standard.ts';
 
 const PROCESSES = 480;
 const CONTAINERS = 20;
@@ -27,9 +28,14 @@ const TABLES = [
   'data/20-network/sockets.jsonl',
   'data/20-network/netns.tar.zst',
 ];
-const main = join(checkout, 'dist/cli/main.js');
 
-export async function measureNode(rounds: number): Promise<readonly Measured[]> {
+export async function measureNode(node: BusyNode, rounds: number): Promise<readonly Measured[]> {
+  const stored = await tables(node, rounds);
+  return [stored, ...(await quick(node, rounds)), ...(await measureStandard(node, rounds))];
+}
+
+/** Runs `work` while the load is there. */
+export async function onBusyNode<T>(work: (node: BusyNode) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'impound-bench-'));
   const children: ChildProcess[] = Array.from({ length: PROCESSES }, () =>
     spawn('sleep', ['1000000'], { stdio: 'ignore' }),
@@ -38,7 +44,7 @@ export async function measureNode(rounds: number): Promise<readonly Measured[]> 
   try {
     dockerd = await startDockerd();
     for (let number = 0; number < CONTAINERS; number++) await dockerd.run(BUSYBOX, 'sleep', '1000000');
-    return [await tables(folder, rounds), ...(await quick(folder, rounds, dockerd.socket))];
+    return await work({ folder, socket: dockerd.socket, containers: CONTAINERS });
   } finally {
     for (const child of children) child.kill('SIGKILL');
     await dockerd?.stop();
@@ -47,7 +53,8 @@ export async function measureNode(rounds: number): Promise<readonly Measured[]> 
 }
 
 /** The tables with their raw files stored, against a bare loop that reads the same files and links. */
-async function tables(folder: string, rounds: number): Promise<Measured> {
+async function tables(node: BusyNode, rounds: number): Promise<Measured> {
+  const folder = join(node.folder, 'tables');
   let same: Readings = { files: [], links: [] };
   const ours = async (): Promise<number> => {
     const { store, seconds } = await captureTables(folder);
@@ -55,6 +62,7 @@ async function tables(folder: string, rounds: number): Promise<Measured> {
     return seconds;
   };
   const { ours: figure, floor } = await sideBySide(rounds, ours, async () => bareLoop(same));
+  await rm(folder, { recursive: true });
   return {
     what: `process and socket tables stored, ${readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length} processes, ${same.files.length} files, ${same.links.length} links`,
     figure: `${figure.toFixed(2)} s`,
@@ -159,41 +167,24 @@ function bareLoop({ files, links }: Readings): number {
 }
 
 /** The whole program as a responder runs it. */
-async function quick(folder: string, rounds: number, socket: string): Promise<readonly Measured[]> {
-  const words = [
-    'capture',
-    '--local',
-    '--quiet',
-    '--profile',
-    'quick',
-    '--docker',
-    socket,
-    '--store',
-    join(folder, 'quick'),
-  ];
-  const env = { ...process.env, XDG_CONFIG_HOME: folder };
+async function quick({ folder, socket, containers }: BusyNode, rounds: number): Promise<readonly Measured[]> {
+  const words = ['--profile', 'quick', '--docker', socket, '--store', join(folder, 'quick')];
   const runs = [];
   for (let round = -1; round < rounds; round++) {
-    const ran = await runProgram(process.execPath, [main, ...words], env);
+    const ran = await runImpound(folder, words);
     if (round >= 0) runs.push(ran);
   }
-  const time = runs.map((ran) => ran.seconds).toSorted((a, b) => a - b)[Math.floor(runs.length / 2)] ?? 0;
-  const peak = Math.max(...runs.map((ran) => ran.peakBytes)) / 1e6;
+  await rm(join(folder, 'quick'), { recursive: true });
+  const time = median(runs.map((ran) => ran.seconds));
   return [
     {
-      what: `impound capture --profile quick, ${CONTAINERS} containers, hashes and Docker included`,
+      what: `impound capture --profile quick, ${containers} containers, hashes and Docker included`,
       figure: `${time.toFixed(2)} s`,
       floor: '',
       ratio: '',
       wanted: 'under 3 s',
       met: time < 3,
     },
-    {
-      what: 'its peak memory',
-      figure: `${peak.toFixed(0)} MB`,
-      floor: '',
-      ratio: '',
-      wanted: '',
-    },
+    peakMemory(runs.map((ran) => ran.peakBytes)),
   ];
 }

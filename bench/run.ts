@@ -5,22 +5,25 @@ import { measureBulk } from './bulk.ts';
 import { measureDisk } from './disk.ts';
 import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
-import { measureNode } from './node.ts';
+import { measureNode, onBusyNode } from './node.ts';
+import { measurePeers } from './peers.ts';
 
 const rounds = Number(process.env.ROUNDS ?? 5);
 const gibibytes = Number(process.env.GIB ?? 4);
 
+const started = await startUp();
+const { node, peers } = await onBusyNode(async (node) => ({
+  node: await measureNode(node, rounds),
+  peers: await measurePeers(node),
+}));
 const results: Measured[] = [
-  await startUp(),
-  ...(await measureNode(rounds)),
+  started,
+  ...node,
   ...(await measureBulk(rounds)),
   ...(await measureDisk(rounds)),
   await measureMemory(gibibytes),
 ];
-const columns = ['WHAT', 'MEASURED', 'FLOOR', 'RATIO', 'WANTED', ''].map((title, index) => ({
-  title,
-  flexible: index === 0,
-}));
+const titles = ['WHAT', 'MEASURED', 'FLOOR', 'RATIO', 'WANTED', ''];
 const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [
   what,
   figure,
@@ -29,7 +32,17 @@ const rows = results.map(({ what, figure, floor, ratio, wanted, met }) => [
   wanted,
   met === undefined ? '' : met ? 'met' : 'NOT MET',
 ]);
-process.stdout.write(`${table(columns, rows, process.stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
+print(titles, rows);
+for (const { titles, rows, notes } of peers) {
+  process.stdout.write('\n');
+  print(titles, rows);
+  for (const note of notes) process.stdout.write(`${note}\n`);
+}
+
+function print(titles: readonly string[], rows: readonly (readonly string[])[]): void {
+  const columns = titles.map((title, index) => ({ title, flexible: index === 0 }));
+  process.stdout.write(`${table(columns, rows, process.stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
+}
 
 async function startUp(): Promise<Measured> {
   const main = join(checkout, 'dist/cli/main.js');
