@@ -19,6 +19,8 @@ export interface KnownContainer {
   readonly pid?: number;
   /** All of its processes as the engine counts them, where its id is not one that a cgroup's name can be told by. */
   readonly pids?: readonly number[];
+  /** Storage driver, where the engine names it: "overlay2", "vfs". */
+  readonly driver?: string;
   /** Overlay folders as host paths, the topmost lower one first; absent where its root is no overlay. */
   readonly layer?: { readonly upper: string; readonly lower: readonly string[] };
 }

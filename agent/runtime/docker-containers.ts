@@ -2,6 +2,7 @@
 import { describeError, errnoOf, forEachBounded, type Gap, ImpoundError } from '../../evidence/index.ts';
 import type { ContainerSources, KnownContainer, KnownContainers } from '../containers.ts';
 import { type DockerEngine, openDocker } from './docker.ts';
+import { at, listAt, numberAt, textAt } from './json.ts';
 
 const AT_ONCE = 8;
 const MAX_CONTAINERS = 5000;
@@ -23,8 +24,8 @@ export async function dockerContainers({ dockerSockets, signal }: ContainerSourc
 }
 
 async function inspected(engine: DockerEngine, signal: AbortSignal, gaps: Gap[]): Promise<readonly KnownContainer[]> {
-  const listed = list(JSON.parse((await engine.containers(signal)).raw.toString('utf8'))).flatMap(
-    (row) => text(record(row).Id) ?? [],
+  const listed = listAt(JSON.parse((await engine.containers(signal)).raw.toString('utf8'))).flatMap(
+    (row) => textAt(row, 'Id') ?? [],
   );
   if (listed.length > MAX_CONTAINERS) {
     const name = `containers of unix://${engine.socket}: ${listed.length - MAX_CONTAINERS} left`;
@@ -33,7 +34,7 @@ async function inspected(engine: DockerEngine, signal: AbortSignal, gaps: Gap[])
   const containers: KnownContainer[] = [];
   await forEachBounded(listed.slice(0, MAX_CONTAINERS), AT_ONCE, async (id) => {
     try {
-      containers.push(containerOf(id, record(JSON.parse((await engine.inspect(id, signal)).raw.toString('utf8')))));
+      containers.push(containerOf(id, JSON.parse((await engine.inspect(id, signal)).raw.toString('utf8'))));
     } catch (error) {
       gaps.push({ reason: 'failed', name: `container ${id}`, detail: describeError(error) });
     }
@@ -41,32 +42,21 @@ async function inspected(engine: DockerEngine, signal: AbortSignal, gaps: Gap[])
   return containers;
 }
 
-function containerOf(id: string, answer: Readonly<Record<string, unknown>>): KnownContainer {
-  const { State, Config, GraphDriver } = answer;
-  const driver = record(record(GraphDriver).Data);
-  const upper = text(driver.UpperDir);
-  const pid = Number(record(State).Pid);
-  const name = text(answer.Name)?.replace(/^\//, '');
-  const image = text(record(Config).Image);
+function containerOf(id: string, answer: unknown): KnownContainer {
+  const upper = textAt(answer, 'GraphDriver', 'Data', 'UpperDir');
+  const driver = textAt(answer, 'GraphDriver', 'Name');
+  const pid = numberAt(answer, 'State', 'Pid') ?? 0;
+  const name = textAt(answer, 'Name')?.replace(/^\//, '');
+  const image = textAt(answer, 'Config', 'Image');
+  const lower = textAt(answer, 'GraphDriver', 'Data', 'LowerDir')?.split(':') ?? [];
   return {
     id,
     engine: 'docker',
     ...(name === undefined ? {} : { name }),
     ...(image === undefined ? {} : { image }),
-    running: record(State).Running === true,
+    running: at(answer, 'State', 'Running') === true,
     ...(pid > 0 ? { pid } : {}),
-    ...(upper === undefined ? {} : { layer: { upper, lower: text(driver.LowerDir)?.split(':') ?? [] } }),
+    ...(driver === undefined ? {} : { driver }),
+    ...(upper === undefined ? {} : { layer: { upper, lower } }),
   };
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }

@@ -2,9 +2,10 @@
 import type { ProcessSummary } from '../../host/walk.ts';
 import { type ContainerdMessage, layerOf, specOf, timeOf } from '../../runtime/containerd.ts';
 import { jsonOf } from '../../runtime/grpc-json.ts';
+import { at } from '../../runtime/json.ts';
 import { orchestrator, podOfLabels } from './kubernetes.ts';
 import { processesIn, processFields } from './processes.ts';
-import { at, given, number } from './values.ts';
+import { given, number } from './values.ts';
 
 /** The namespace a kubelet's containers are in. */
 const KUBERNETES = 'k8s.io';

@@ -4,10 +4,10 @@ import type { NodeContext } from '../../context.ts';
 import { paced, walkTree } from '../../host/tree.ts';
 import { type MemberOptions, memberOf } from '../../host/tree-archive.ts';
 import { RUN_STORAGE, STORAGE, type StoredContainer, storedContainers } from '../../runtime/cri-o-storage.ts';
+import { at } from '../../runtime/json.ts';
 import { orchestrator, podOfLabels } from './kubernetes.ts';
 import { processesIn, processFields } from './processes.ts';
 import type { Session } from './session.ts';
-import { at } from './values.ts';
 
 /** Lists of containers, layers and images, and each container's folder: no layer's files. */
 const FOLDERS = [

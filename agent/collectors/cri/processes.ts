@@ -4,7 +4,7 @@ import type { Host } from '../../host/host.ts';
 import { pinBelow } from '../../host/open.ts';
 import { resolveBelow } from '../../host/resolve.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
-import { at, textAt } from './values.ts';
+import { at, textAt } from '../../runtime/json.ts';
 
 /** A process is named with its start: the PID alone may be another's by the time the table is read. */
 export function processFields({ pid, startTicks, comm, netns }: ProcessSummary): Record<string, unknown> {

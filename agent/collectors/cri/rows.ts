@@ -2,9 +2,10 @@
 import type { Host } from '../../host/host.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import type { CriMessage } from '../../runtime/cri.ts';
+import { at, textAt } from '../../runtime/json.ts';
 import { orchestrator, podOfLabels } from './kubernetes.ts';
 import { networkNamespace, processesIn, processFields } from './processes.ts';
-import { at, given, isoTime, measured, number, pidAt, textAt, verbose } from './values.ts';
+import { given, isoTime, measured, number, pidAt, verbose } from './values.ts';
 
 export interface RowContext {
   readonly socket: string;

@@ -1,5 +1,6 @@
 // Values of a runtime's answers as a table has them: times, numbers, JSON within text.
 import { jsonOf } from '../../runtime/grpc-json.ts';
+import { numberAt } from '../../runtime/json.ts';
 
 /** Nanoseconds since the epoch as ISO 8601; undefined for 0, which stands for "never". */
 export function isoTime(nanoseconds: string): string | undefined {
@@ -16,24 +17,9 @@ export function verbose(info: Readonly<Record<string, string>>): Readonly<Record
   return Object.fromEntries(Object.entries(info).map(([name, text]) => [name, jsonOf(text) ?? text]));
 }
 
-/** The value behind a path of keys in JSON of any shape, or undefined. */
-export function at(value: unknown, ...keys: readonly string[]): unknown {
-  let current = value;
-  for (const key of keys) {
-    if (typeof current !== 'object' || current === null || !Object.hasOwn(current, key)) return undefined;
-    current = (current as Readonly<Record<string, unknown>>)[key];
-  }
-  return current ?? undefined;
-}
-
-export function textAt(value: unknown, ...keys: readonly string[]): string | undefined {
-  const found = at(value, ...keys);
-  return typeof found === 'string' && found !== '' ? found : undefined;
-}
-
 export function pidAt(value: unknown, ...keys: readonly string[]): number | undefined {
-  const found = at(value, ...keys);
-  return typeof found === 'number' && Number.isSafeInteger(found) && found > 0 ? found : undefined;
+  const found = numberAt(value, ...keys) ?? 0;
+  return Number.isSafeInteger(found) && found > 0 ? found : undefined;
 }
 
 /** Undefined for what proto3 has no value for. */

@@ -1,6 +1,6 @@
 // The row of one container in containers.jsonl: what the engine says of it, and which processes the node has for it.
 import type { ProcessSummary } from '../../host/walk.ts';
-import { at, entriesAt, numberAt, textAt, textsAt, timeAt } from './json.ts';
+import { at, entriesAt, numberAt, textAt, textsAt, timeAt } from '../../runtime/json.ts';
 import type { Occupants } from './processes.ts';
 
 /** How a container is named in every table. */

@@ -1,8 +1,8 @@
 // Every container of the engine: inspected first, its processes and statistics beside, its changed files behind.
 import { Channel, forEachBounded, jsonLines } from '../../../evidence/index.ts';
 import type { FootprintItem } from '../../context.ts';
+import { at, listAt, textAt } from '../../runtime/json.ts';
 import { type ContainerName, containerName, containerRow, unlistedRow } from './container-row.ts';
-import { at, listAt, textAt } from './json.ts';
 import { fromList, suspectsFirst } from './listed.ts';
 import { type Occupants, processesByContainer } from './processes.ts';
 import { changeRow, digestsOf, statsRow, topRows } from './rows.ts';

@@ -1,6 +1,6 @@
 // What the list of containers says of one, before or without its inspection.
 import type { Suspect } from '../../context.ts';
-import { at, numberAt, textAt, textsAt } from './json.ts';
+import { at, numberAt, textAt, textsAt } from '../../runtime/json.ts';
 
 /** The list's entries with an id, suspects first. */
 export function suspectsFirst(entries: readonly unknown[], suspects: readonly Suspect[]): readonly unknown[] {

@@ -2,7 +2,7 @@
 import { gap } from '../../../capture/index.ts';
 import { forEachBounded } from '../../../evidence/index.ts';
 import type { Answer } from '../../runtime/docker.ts';
-import { listAt, textAt } from './json.ts';
+import { listAt, textAt } from '../../runtime/json.ts';
 import { eventRow, imageRow, networkRow, volumeRow } from './rows.ts';
 import { archived, ask, type Session } from './session.ts';
 import { Table } from './table.ts';

@@ -1,6 +1,7 @@
 // Rows of the tables beside the containers': statistics, processes, changed files, images, networks, volumes, events.
+
+import { at, entriesAt, listAt, numberAt, textAt, textsAt, timeAt } from '../../runtime/json.ts';
 import type { ContainerName } from './container-row.ts';
-import { at, entriesAt, listAt, numberAt, textAt, textsAt, timeAt } from './json.ts';
 
 type Row = Record<string, unknown>;
 

@@ -3,8 +3,8 @@ import { type GapReport, gap } from '../../../capture/index.ts';
 import { Channel, type Member } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import type { Answer, DockerEngine } from '../../runtime/docker.ts';
+import { parseCutArray } from '../../runtime/json.ts';
 import { engineGap } from './gaps.ts';
-import { parseCutArray } from './json.ts';
 
 export interface Session {
   readonly engine: DockerEngine;

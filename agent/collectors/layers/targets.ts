@@ -22,11 +22,11 @@ export async function layerTargets(context: NodeContext): Promise<readonly Layer
   const uppers = new Set<string>();
   const targets: LayerTarget[] = [];
   for (const container of everybody ? [...suspects, ...others] : suspects) {
-    const { id, engine, namespace, layer } = container;
+    const { id, engine, namespace, layer, driver } = container;
     if (layer === undefined) {
       // another engine may know the same container, with its folders
       if (all.some((other) => other.id === id && other.layer !== undefined)) continue;
-      const detail = 'its root is no overlay (vfs, btrfs, zfs, devicemapper, native), or its engine does not say where';
+      const detail = `its root is no overlay, or its engine does not say where (storage driver: ${driver ?? 'not told'})`;
       context.gap({ reason: 'unsupported', name: `upper directory of container ${id} (${engine})`, detail });
       continue;
     }

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { at } from '../../../agent/collectors/cri/values.ts';
 import { cri } from '../../../agent/collectors/cri.ts';
 import { knownContainers } from '../../../agent/containers.ts';
 import { type Host, hostAt } from '../../../agent/host/host.ts';
+import { at } from '../../../agent/runtime/json.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 

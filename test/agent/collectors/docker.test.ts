@@ -5,8 +5,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
-import { at } from '../../../agent/collectors/docker/json.ts';
 import { docker } from '../../../agent/collectors/docker.ts';
+import { at } from '../../../agent/runtime/json.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { missing, needs } from '../../helpers/component.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../../testbed/dockerd.ts';
