@@ -25,7 +25,8 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
     {
       kind: 'note',
       name: 'atime',
-      detail: 'files are opened with O_NOATIME; listing a folder may still change its atime',
+      detail:
+        'files are opened with O_NOATIME, which needs CAP_FOWNER for those of others; listing a folder changes its atime, so that the timeline may show the time of this capture there',
     },
   ];
   const ending = new AbortController();

@@ -5,6 +5,7 @@ import { type Artefact, type Collector, type GapReport, gap } from '../../captur
 import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import { gapOf } from '../host/errno.ts';
+import { fileTime } from '../host/file-time.ts';
 import { type OpenFile, openMagicLink } from '../host/open.ts';
 import { readKernelText, streamFile } from '../host/read.ts';
 import { parseStat } from '../host/walk/stat.ts';
@@ -99,7 +100,7 @@ function memberOf(
           size: all,
           inode: String(file.stats.ino),
           device: String(file.stats.dev),
-          mtime: file.stats.mtime.toISOString(),
+          mtime: fileTime(file.stats.mtimeNs),
           hash: truncated === undefined ? { sha256 } : undefined,
         },
         process: { pid: process.pid, name: process.comm, executable: process.exe },

@@ -1,7 +1,9 @@
 // Every name of the node's local file systems with its times, as a bodyfile; and the files that give their caller rights.
+
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, textField } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
+import { fileTime } from '../host/file-time.ts';
 import { fileCapabilities } from './timeline/capabilities.ts';
 import type { SetIdFile, TimelineTree } from './timeline/shared.ts';
 import { timelineMessages } from './timeline/thread.ts';
@@ -11,6 +13,8 @@ import { timelineTrees } from './timeline/trees.ts';
 const MAX_ITEMS = 20_000_000;
 /** Executable files held until getcap(8) is asked; some 100 bytes each. */
 const MAX_EXECUTABLES = 300_000;
+/** Of their paths, which may be long on purpose. */
+const MAX_PATH_BYTES = 48 * 1024 * 1024;
 
 export const timeline: Collector<NodeContext> = Object.freeze({
   name: 'timeline',
@@ -49,6 +53,7 @@ async function* bodyfile(context: NodeContext, tables: Tables): AsyncGenerator<U
     const order = { root: context.host.root, trees, leaveOut: context.ownFolders, elsewhere, items: MAX_ITEMS };
     const executables: string[] = [];
     let more = 0;
+    let bytes = 0;
     for await (const message of timelineMessages(order, context.signal)) {
       for (const found of message.gaps) context.gap(found);
       if (message.kind === 'end') {
@@ -57,14 +62,22 @@ async function* bodyfile(context: NodeContext, tables: Tables): AsyncGenerator<U
       }
       for (const file of message.setId) await tables.rights.push(setIdRow(file, trees[file.tree]));
       for (const { tree, path } of message.executables) {
-        if (executables.length < MAX_EXECUTABLES) executables.push(seenAs(context, trees[tree], path));
+        bytes += path.length;
+        if (executables.length < MAX_EXECUTABLES && bytes < MAX_PATH_BYTES)
+          executables.push(seenAs(context, trees[tree], path));
         else more++;
       }
       if (message.text.length > 0) yield message.text;
     }
     tables.trees.end();
     if (more > 0)
-      context.gap(gap('truncated', `file capabilities of ${more} files`, `more than ${MAX_EXECUTABLES} executables`));
+      context.gap(
+        gap(
+          'truncated',
+          `file capabilities of ${more} files`,
+          `more than ${MAX_EXECUTABLES} executables, or names too long to be held`,
+        ),
+      );
     for await (const { path, capabilities } of fileCapabilities(context, executables)) {
       const tree = trees.findLast(({ path: folder }) => path.startsWith(`${seenAs(context, { path: folder }, '')}`));
       await tables.rights.push(capableRow(context, tree, path, capabilities));
@@ -101,8 +114,8 @@ function setIdRow(file: SetIdFile, tree: TimelineTree | undefined): Row {
       size,
       inode,
       device,
-      mtime: new Date(mtime).toISOString(),
-      ctime: new Date(ctime).toISOString(),
+      mtime: fileTime(mtime),
+      ctime: fileTime(ctime),
       ...(sha256 === undefined ? {} : { hash: { sha256 } }),
     },
     ...(tree?.container === undefined ? {} : { container: { id: tree.container } }),

@@ -18,6 +18,10 @@ export interface MemberOptions {
   readonly recorded?: (record: MemberRecord, item: TreeItem) => Promise<unknown>;
 }
 
+const EMPTY = new Uint8Array(0);
+/** A larger file without a block has no byte that is not zero. */
+const HOLE_BYTES = 65_536;
+
 /** Undefined for what an archive cannot hold or may not be read; why is a gap. The content is read when it is archived. */
 export function memberOf(item: TreeItem, options: MemberOptions): Member | undefined {
   const { prefix, label, gap, recorded } = options;
@@ -50,16 +54,21 @@ function withContent(about: Member, item: TreeItem, shown: string, options: Memb
   try {
     const file = item.open();
     const all = Number(file.stats.size);
-    const size = Math.min(all, fileBytes, budget.left);
-    budget.left -= size;
-    if (size === 0) {
+    const onDisk = Number(file.stats.blocks) * 512;
+    // holes cost nobody anything, and so take nothing from the files that have bytes
+    const size = onDisk > budget.left ? Math.min(all, fileBytes, budget.left) : Math.min(all, fileBytes);
+    budget.left -= Math.min(size, onDisk);
+    // small files may lie in their inode, with no block of their own
+    const hole = onDisk === 0 && all > HOLE_BYTES;
+    if (size === 0 || hole) {
       closeSync(file.fd);
-      if (all === 0) return { ...about, content: new Uint8Array(0) };
+      if (hole) return { ...about, content: EMPTY, truncated: `${all} bytes of zeros left: none of it is on the disk` };
+      if (all === 0) return { ...about, content: EMPTY };
     }
-    const content = size === 0 ? new Uint8Array(0) : { size, bytes: streamFile(file, size) };
+    const content = size === 0 ? EMPTY : { size, bytes: streamFile(file, size) };
     if (size === all) return { ...about, content };
     const why = size === fileBytes ? `larger than ${fileBytes} bytes` : 'the archive has its bytes';
-    const sparse = Number(file.stats.blocks) * 512 < all ? `, ${Number(file.stats.blocks) * 512} of them on disk` : '';
+    const sparse = onDisk < all ? `, ${onDisk} of them on disk` : '';
     gap({ reason: 'truncated', name: `${shown}: ${all - size} of ${all} bytes left${sparse}`, detail: why });
     return { ...about, content, truncated: `${all - size} bytes left: ${why}` };
   } catch (error) {

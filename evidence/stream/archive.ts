@@ -68,6 +68,7 @@ type MemberHeader = Partial<Header> & Pick<Header, 'name'>;
 
 const HEADER_BYTES = 512;
 const S_IFREG = 0o100000;
+const SECOND = 1_000_000_000n;
 const IN_FLIGHT_BYTES = 256 * 1024;
 /** Names and values of one member's extended attributes, as the inner manifest writes them. */
 const XATTR_BYTES = 131_072;
@@ -126,7 +127,8 @@ function headerOf(member: Member, path: string): MemberHeader {
     uid,
     gid,
     size: contentSize(member.content),
-    mtime: mtime === undefined ? EPOCH : new Date(Number(mtime / 1_000_000n)),
+    // what the field cannot hold would spoil the header: the exact time is in the PAX records
+    mtime: mtime === undefined || !isUstarTime(mtime - (mtime % SECOND)) ? EPOCH : new Date(Number(mtime / 1_000_000n)),
     pax: paxOf(member),
   };
   if (member.linkTarget !== undefined) header.linkname = linkText(member.linkTarget).text;

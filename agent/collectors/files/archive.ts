@@ -1,6 +1,8 @@
 // Found files as an archive and as rows of a table beside it, one row for each member.
+
 import type { CollectContext } from '../../../capture/index.ts';
 import { Channel, describeError, type MemberRecord, tarArchive, textField } from '../../../evidence/index.ts';
+import { fileTime } from '../../host/file-time.ts';
 import type { Pinned, Root } from '../../host/pin.ts';
 import type { Found } from './find.ts';
 import { membersOf } from './member.ts';
@@ -74,17 +76,12 @@ function rowOf(
       gid: String(stats.gid),
       inode: String(stats.ino),
       device: String(stats.dev),
-      mtime: time(stats.mtimeNs),
-      ctime: time(stats.ctimeNs),
+      mtime: fileTime(stats.mtimeNs),
+      ctime: fileTime(stats.ctimeNs),
       ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
       // of what was left out the digest of the rest would mislead
       hash: record.sha256 === undefined || record.truncated !== undefined ? undefined : { sha256: record.sha256 },
     },
     impound: { what: group.what, archive, member: record.path, truncated: record.truncated },
   };
-}
-
-function time(nanoseconds: bigint): string | undefined {
-  const date = new Date(Number(nanoseconds / 1_000_000n));
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }

@@ -2,6 +2,7 @@
 import type { BigIntStats } from 'node:fs';
 import { textField } from '../../../evidence/index.ts';
 import type { KnownContainer } from '../../containers.ts';
+import { fileTime } from '../../host/file-time.ts';
 import type { TreeItem } from '../../host/tree.ts';
 import { capabilityNames } from '../processes/capabilities.ts';
 import type { Marks } from './overlay.ts';
@@ -85,10 +86,10 @@ function described(stats: BigIntStats): Record<string, unknown> {
     uid: String(stats.uid),
     gid: String(stats.gid),
     inode: String(stats.ino),
-    mtime: stats.mtime.toISOString(),
-    accessed: stats.atime.toISOString(),
-    ctime: stats.ctime.toISOString(),
-    created: stats.birthtimeNs === 0n ? undefined : stats.birthtime.toISOString(),
+    mtime: fileTime(stats.mtimeNs),
+    accessed: fileTime(stats.atimeNs),
+    ctime: fileTime(stats.ctimeNs),
+    created: stats.birthtimeNs === 0n ? undefined : fileTime(stats.birthtimeNs),
   };
 }
 

@@ -93,8 +93,8 @@ function run(order: TimelineOrder): void {
       size: Number(stats.size),
       inode: String(stats.ino),
       device: String(stats.dev),
-      mtime: Number(stats.mtimeMs),
-      ctime: Number(stats.ctimeMs),
+      mtime: stats.mtimeNs,
+      ctime: stats.ctimeNs,
       ...(sha256 === undefined ? {} : { sha256 }),
     };
   }

@@ -38,8 +38,9 @@ export interface SetIdFile {
   readonly inode: string;
   readonly device: string;
   /** Milliseconds since the epoch. */
-  readonly mtime: number;
-  readonly ctime: number;
+  /** Nanoseconds since the epoch. */
+  readonly mtime: bigint;
+  readonly ctime: bigint;
   readonly sha256?: string;
 }
 

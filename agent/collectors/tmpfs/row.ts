@@ -1,5 +1,7 @@
 // The row of one file in memory: where its processes see it, whose it is, and which mount it is on.
+
 import { type MemberRecord, textField } from '../../../evidence/index.ts';
+import { fileTime } from '../../host/file-time.ts';
 import type { TreeItem } from '../../host/tree.ts';
 import type { Superblock, Way } from './superblocks.ts';
 
@@ -19,8 +21,8 @@ export function tmpfsRow(record: MemberRecord, item: TreeItem, block: Superblock
       uid: String(stats.uid),
       gid: String(stats.gid),
       inode: String(stats.ino),
-      mtime: time(stats.mtimeNs),
-      ctime: time(stats.ctimeNs),
+      mtime: fileTime(stats.mtimeNs),
+      ctime: fileTime(stats.ctimeNs),
       ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
       hash: record.sha256 === undefined || record.truncated !== undefined ? undefined : { sha256: record.sha256 },
     },
@@ -35,9 +37,4 @@ export function tmpfsRow(record: MemberRecord, item: TreeItem, block: Superblock
       truncated: record.truncated,
     },
   };
-}
-
-function time(nanoseconds: bigint): string | undefined {
-  const date = new Date(Number(nanoseconds / 1_000_000n));
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }

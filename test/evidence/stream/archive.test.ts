@@ -155,3 +155,21 @@ async function manifestOf(tar: Buffer): Promise<readonly MemberRecord[]> {
     .slice(0, -1)
     .map((line) => JSON.parse(line) as MemberRecord);
 }
+
+test('times that no header holds, and a mode of 0, leave an archive that other tools read', async (t) => {
+  const folder = await temporaryFolder(t);
+  const members = [
+    { name: 'before', mtime: -5_000_000_000n, content: Buffer.from('x') },
+    { name: 'far', mtime: 10_000_000_000_000_000_000_000n, content: Buffer.from('x') },
+    { name: 'closed', mode: 0, content: Buffer.from('x') },
+  ];
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tarArchive(members)) chunks.push(chunk);
+  await writeFile(join(folder, 'a.tar'), Buffer.concat(chunks));
+  const listed = execFileSync('tar', ['-tvf', join(folder, 'a.tar')], {
+    env: { ...process.env, TZ: 'UTC' },
+  }).toString();
+  assert.match(listed, /1969-12-31 23:59 before/);
+  assert.match(listed, /far/);
+  assert.match(listed, /^---------- .* closed$/m);
+});
