@@ -203,8 +203,8 @@ async function run(peer: Peer, { folder, socket }: BusyNode): Promise<Outcome> {
       for (const { name: collector } of nodeCollectors)
         if (isSign(collector, renamed)) found.set(collector, (found.get(collector) ?? 0) + 1);
     }
-    const size = Number((await execute('du', ['-sb', out])).stdout.split('\t')[0]);
-    return { name: peer.name, seconds, bytes: size, ended: `${ended}${left}`, files, found };
+    const bytes = Number((await execute('du', ['-sb', out])).stdout.split('\t')[0]);
+    return { name: peer.name, seconds, bytes, ended: `${ended}${left}`, files, found };
   } finally {
     await rm(out, { recursive: true, force: true });
   }
@@ -223,11 +223,9 @@ async function runBounded({ program, args, cwd }: Peer, env: NodeJS.ProcessEnv):
     await execute('timeout', words, { cwd, env, maxBuffer: 64 * 1024 ** 2 });
     return '';
   } catch (error) {
-    const { code } = error as { readonly code?: unknown };
+    const { code, stderr } = error as { readonly code?: unknown; readonly stderr?: unknown };
     if (code === 124 || code === 137) return `cut after ${MINUTES} minutes`;
-    return `ended with ${code}: ${String((error as { readonly stderr?: unknown }).stderr)
-      .trim()
-      .slice(-200)}`;
+    return `ended with ${code} ${String(stderr).trim().slice(-200)}`.trimEnd();
   }
 }
 
@@ -258,7 +256,9 @@ async function impound(node: BusyNode): Promise<Outcome> {
     const store = new DirectoryStore({ root: bundle, partial: `${bundle}.partial` });
     const found = new Map<string, number>();
     let files = 0;
-    for (const { path, collector } of records((await readChain(store)).map(({ statement }) => statement))) {
+    for (const { path, collector, size } of records((await readChain(store)).map(({ statement }) => statement))) {
+      // an empty table; the others leave no empty output either
+      if (size === 0) continue;
       let count = 1;
       if (path.endsWith('.tar.zst')) {
         count = 0;
@@ -268,8 +268,8 @@ async function impound(node: BusyNode): Promise<Outcome> {
       files += count;
       found.set(collector, (found.get(collector) ?? 0) + count);
     }
-    const size = Number((await execute('du', ['-sb', bundle])).stdout.split('\t')[0]);
-    return { name: 'impound standard', seconds, bytes: size, ended: '', files, found };
+    const bytes = Number((await execute('du', ['-sb', bundle])).stdout.split('\t')[0]);
+    return { name: 'impound standard', seconds, bytes, ended: '', files, found };
   } finally {
     await rm(bundle, { recursive: true });
   }

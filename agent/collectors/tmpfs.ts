@@ -2,11 +2,12 @@
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, type Member, type MemberRecord, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
-import { gapOf } from '../host/errno.ts';
+import { gapOf, Refusal } from '../host/errno.ts';
+import { type Mounts, readMounts } from '../host/mounts.ts';
 import { paced, type TreeItem, walkTree } from '../host/tree.ts';
 import { memberOf } from '../host/tree-archive.ts';
 import { tmpfsRow } from './tmpfs/row.ts';
-import { type Superblock, superblocks, type Way } from './tmpfs/superblocks.ts';
+import { neverAnswers, type Superblock, superblocks, type Way } from './tmpfs/superblocks.ts';
 
 const ARCHIVE = '60-file/tmpfs.tar.zst';
 const TABLE = '60-file/tmpfs.jsonl';
@@ -110,9 +111,16 @@ function itemsOf(
   const path = text(way.point);
   if (way.closed !== undefined) return gap('skipped', label, way.closed);
   if (Buffer.from(path).toString('latin1') !== way.point) return gap('skipped', label, 'its mount point is no UTF-8');
+  let mounts: Mounts | undefined;
+  try {
+    mounts = mountsOf(context, way);
+  } catch (error) {
+    return gapOf(error, label);
+  }
   let failed: GapReport | undefined;
   let begun = false;
   const walk = walkTree(way.base, path, {
+    ...(mounts === undefined ? {} : { mounts }),
     label,
     gap: (found) => {
       if (begun) context.gap(found);
@@ -136,6 +144,15 @@ function itemsOf(
   } catch (error) {
     return gapOf(error, label);
   }
+}
+
+/** Those of another namespace, as they are now: one that never answers may have come since it was listed. */
+function mountsOf({ host }: NodeContext, { process }: Way): Mounts | undefined {
+  if (process === undefined) return undefined;
+  const mounts = readMounts(`${host.proc}/${process.pid}/mountinfo`);
+  const root = mounts.at('/');
+  if (root?.blocking) throw new Refusal('skipped', neverAnswers(root.type));
+  return mounts;
 }
 
 function* resumed(first: TreeItem, rest: Generator<TreeItem>): Generator<TreeItem> {

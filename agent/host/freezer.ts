@@ -1,5 +1,5 @@
-// Freezes one container through its own cgroup, and thaws it whatever happens: by a deadline here, and by a watchdog
-// process that outlives us.
+// Freezes one container through its own cgroup, and thaws it: at the end, by a deadline here, and by a watchdog process
+// that outlives us. Where both are killed at once, as with the whole cgroup of the capture, it stays frozen.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';

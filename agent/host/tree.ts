@@ -34,6 +34,8 @@ export interface TreeOptions {
   readonly depth?: number;
   /** Not what is mounted below the root. */
   readonly oneFileSystem?: boolean;
+  /** What is mounted below the walk's `root`, paths as seen from there; our own mounts where absent. */
+  readonly mounts?: Mounts;
   /** Folders that are given but not entered, such as the capture's own; paths as this process sees them. */
   readonly leaveOut?: readonly string[];
   /** False for a folder that is given but not entered. */
@@ -44,27 +46,27 @@ export interface TreeOptions {
 const OWN_DESCRIPTORS = `/proc/${readlinkSync('/proc/self')}/fd`;
 const MAX_DEPTH = 128;
 const MAX_LEFT = 1_000_000;
+/** PATH_MAX of limits.h; folders in folders make longer paths, and each name in them would carry all of it. */
+const MAX_PATH_BYTES = 4096;
 
 /**
  * What stands at `path` below `root`, and everything below it, folders before what is in them, in the order the file
  * system gives. Links on the way to `path` are followed inside `root`; none below it is. Nothing there is a gap `absent`.
  */
 export function* walkTree(root: string, path: string, options: TreeOptions): Generator<TreeItem> {
-  const mounts = readMounts();
+  const base = root === '/' ? '' : Buffer.from(root).toString('latin1');
+  let mounts: Mounts;
   let pinned: Pinned;
   try {
+    mounts = options.mounts === undefined ? readMounts() : mountsBelow(base, options.mounts);
     pinned = pinAt({ path: root, mounts, withKernel: true }, Buffer.from(path), 'all');
   } catch (error) {
     options.gap(gapOf(error, options.label, 'absent'));
     return;
   }
   const { fd, kind, stats } = pinned;
-  const below = pinned.path.length === 0 ? [] : [SLASH, pinned.path];
-  const walk = new Walk(
-    options,
-    mounts,
-    Buffer.concat([Buffer.from(root === '/' ? '' : root), ...below]).toString('latin1'),
-  );
+  const below = pinned.path.length === 0 ? '' : `/${pinned.path.toString('latin1')}`;
+  const walk = new Walk(options, mounts, base + below);
   try {
     walk.device = stats.dev;
     yield { path: Buffer.alloc(0), kind, stats, open: () => openPinned(fd) };
@@ -89,6 +91,7 @@ class Walk {
   readonly #leaveOut: ReadonlySet<string>;
   readonly #names = new FolderNames();
   #left = 0;
+  #long = 0;
 
   constructor(options: TreeOptions, mounts: Mounts, base: string) {
     this.#options = options;
@@ -109,6 +112,10 @@ class Walk {
         if (this.#options.signal?.aborted) return;
         if (this.given >= this.#options.items) {
           if (++this.#left >= MAX_LEFT) return;
+          continue;
+        }
+        if (within.length + name.length > MAX_PATH_BYTES) {
+          if (++this.#long >= MAX_LEFT) return;
           continue;
         }
         const seenAs = seenWithin + name.toString('latin1');
@@ -176,10 +183,14 @@ class Walk {
   }
 
   end(): void {
-    if (this.#left === 0) return;
-    const { label, items } = this.#options;
-    const name = `${label}: ${this.#left}${this.#left >= MAX_LEFT ? ' or more' : ''} names left`;
-    const detail = `more than ${items} names; what is below the folders that were left is not counted`;
+    const uncounted = 'what is below the folders that were left is not counted';
+    this.#truncated(this.#left, `more than ${this.#options.items} names; ${uncounted}`);
+    this.#truncated(this.#long, `paths of more than ${MAX_PATH_BYTES} bytes; ${uncounted}`);
+  }
+
+  #truncated(left: number, detail: string): void {
+    if (left === 0) return;
+    const name = `${this.#options.label}: ${left}${left >= MAX_LEFT ? ' or more' : ''} names left`;
     this.#options.gap({ reason: 'truncated', name, detail });
   }
 
@@ -197,6 +208,11 @@ class Walk {
 }
 
 const SLASH = Buffer.from('/');
+
+/** A table of paths below `base` as one of paths as this process sees them. */
+function mountsBelow(base: string, mounts: Mounts): Mounts {
+  return { at: (path) => mounts.at(path.slice(base.length)) };
+}
 
 function openItem(at: Buffer, { dev, ino }: BigIntStats): OpenFile {
   const pinned = openSync(at, O_PATH_NOFOLLOW);

@@ -128,13 +128,14 @@ function ownNamespace(): number | undefined {
   return inode === undefined ? undefined : Number(inode);
 }
 
-/** In another namespace only its table says which folder never answers, and a walk does not ask it folder by folder. */
+/** The way to a mount leads through all that is mounted above it; what is mounted in it the walk itself leaves out. */
 function blockedBy({ point }: MountEntry, table: readonly MountEntry[]): string | undefined {
-  const one = table.find(
-    (other) =>
-      BLOCKING.test(other.type) && (below(other.point, point) !== undefined || below(point, other.point) !== undefined),
-  );
-  return one === undefined ? undefined : `a file system of type ${one.type}, which may never answer, is mounted in it`;
+  const one = table.find((other) => BLOCKING.test(other.type) && below(point, other.point) !== undefined);
+  return one === undefined ? undefined : neverAnswers(one.type);
+}
+
+export function neverAnswers(type: string): string {
+  return `a file system of type ${type}, which may never answer, is on the way`;
 }
 
 /** Without the parts of a file system that are reached as a whole, or in a larger part, too. */

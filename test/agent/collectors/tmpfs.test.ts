@@ -184,23 +184,28 @@ test("a container's own tmpfs comes with the container's id", { timeout: 120_000
   assert.equal(rows.find(({ file }) => file.path === '/dev/shm/.x')?.file.hash?.sha256, digest('beacon\n'));
 });
 
-test('a file system that never answers, mounted in one of another namespace, costs that one only', {
+test('a file system that never answers, in one of another namespace, costs that folder, and what is mounted over it', {
   timeout: 60_000,
 }, async (t) => {
   const folder = await mountFolder(t);
   await mkdir(join(folder, 'served'));
   const stuck = join(import.meta.dirname, '../host/stuck_filesystem.py');
-  const script = `mkdir "$1/good" "$1/bad"; mount -t tmpfs none "$1/good"; echo here > "$1/good/file"
-mount -t tmpfs none "$1/bad"; mkdir "$1/bad/fuse"; exec python3 "$2" "$1/bad/fuse" "$1/served" none`;
+  const script = `mkdir "$1/whole" "$1/over"; mount -t tmpfs none "$1/whole"; mkdir "$1/whole/fuse"
+echo here > "$1/whole/file"; exec python3 "$2" "$1/whole/fuse" "$1/served" none`;
   const child = spawn('unshare', ['-m', 'sh', '-ec', script, 'sh', folder, stuck], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
+  const inside = ['-t', String(child.pid), '-m', 'mount'];
+  execFileSync('nsenter', [...inside, '--bind', join(folder, 'whole/fuse'), join(folder, 'over')]);
+  execFileSync('nsenter', [...inside, '-t', 'tmpfs', 'none', join(folder, 'over')]);
   child.kill('SIGSTOP');
   const collected = await gather(folder, [child.pid ?? 0]);
-  assert.ok(tableOf(collected).some(({ file }) => file.path === `${folder}/good/file`));
-  const found = collected.gaps.find(({ name }) => name.endsWith(`${folder}/bad`));
-  assert.equal(found?.reason, 'skipped');
-  assert.match(found?.detail ?? '', /^a file system of type fuse, which may never answer/);
+  const paths = tableOf(collected).map(({ file }) => file.path);
+  assert.ok(paths.includes(`${folder}/whole/file`));
+  assert.ok(!paths.some((path) => path.startsWith(`${folder}/over`) || path === `${folder}/whole/fuse`));
+  const why = (name: string) => collected.gaps.find((gap) => gap.name.endsWith(`${folder}/${name}`))?.detail;
+  assert.equal(why('whole/fuse'), 'a file system of type fuse, which may never answer');
+  assert.equal(why('over'), 'a file system of type fuse, which may never answer, is on the way');
 });

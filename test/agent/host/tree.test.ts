@@ -205,7 +205,7 @@ test('an overlay on an overlay is walked like any folder', { skip: needsRoot }, 
 
 test('a sparse file of a tebibyte is cut at the bound, and a socket is a gap', async (t) => {
   const root = await temporaryFolder(t);
-  closeSync(openSync(join(root, 'sparse'), 'w'));
+  writeFileSync(join(root, 'sparse'), 'x'.repeat(4096));
   truncateSync(join(root, 'sparse'), 2 ** 40);
   const gaps: Gap[] = [];
   const budget = { left: 10_000 };
@@ -219,7 +219,21 @@ test('a sparse file of a tebibyte is cut at the bound, and a socket is a gap', a
   let size = 0;
   for await (const chunk of member.content.bytes) size += chunk.length;
   assert.deepEqual([size, member.content.size, budget.left], [4096, 4096, 5904]);
-  assert.equal(gaps[0]?.name, 'tree/sparse: 1099511623680 of 1099511627776 bytes left, 0 of them on disk');
+  assert.equal(gaps[0]?.name, 'tree/sparse: 1099511623680 of 1099511627776 bytes left, 4096 of them on disk');
+});
+
+test('a file that is one hole takes nothing from the others', async (t) => {
+  const root = await temporaryFolder(t);
+  closeSync(openSync(join(root, 'hole'), 'w'));
+  truncateSync(join(root, 'hole'), 2 ** 40);
+  const budget = { left: 10_000 };
+  let truncated: string | undefined;
+  for (const item of walkTree(root, '/', { label: 'tree', items: 100, gap() {} })) {
+    if (item.kind !== 'file') continue;
+    truncated = memberOf(item, { prefix: '', label: 'tree', gap() {}, fileBytes: 2 ** 50, budget })?.truncated;
+  }
+  assert.equal(truncated, `${2 ** 40} bytes of zeros left: none of it is on the disk`);
+  assert.equal(budget.left, 10_000);
 });
 
 test('a FUSE file system on the way, or in the tree, is not asked for anything', {
