@@ -8,16 +8,18 @@ import type { FileGroup, Found } from './files/find.ts';
 import { listAll } from './files/list.ts';
 import { HISTORIES, HOST_LOGS, JOURNALS, podLogs } from './logs/groups.ts';
 import { namedPlaces } from './logs/named.ts';
+import { fairShares } from './logs/shares.ts';
 
 const GIB = 1024 ** 3;
 const FILES = '70-log/files.jsonl';
+const HISTORY = '70-log/history.tar.zst';
 
 /** Bytes of content of each archive: journald keeps 4 GiB, a kubelet five files of 10 MiB for each of 110 pods. */
 const ARCHIVES = [
   { path: '70-log/host.tar.zst', bytes: 4 * GIB, source: '/var/log and where programs were told to log' },
   { path: '70-log/journal.tar.zst', bytes: 6 * GIB, source: '/var/log/journal, /run/log/journal' },
   { path: '70-log/pods.tar.zst', bytes: 6 * GIB, source: '/var/log/pods, /var/log/containers' },
-  { path: '70-log/history.tar.zst', bytes: GIB / 4, source: "users' home directories" },
+  { path: HISTORY, bytes: GIB / 4, source: "users' home directories" },
 ] as const;
 
 export const logs: Collector<NodeContext> = Object.freeze({
@@ -42,7 +44,9 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const planned: { archive: (typeof ARCHIVES)[number]; root: Root; found: readonly Found[] }[] = [];
   for (const [index, archive] of ARCHIVES.entries()) {
     const { root, found } = await listAll(context, lists[index] ?? []);
-    const logs = newestFirst(found.filter((item) => isLog(item, context)));
+    const newest = newestFirst(found.filter((item) => isLog(item, context)));
+    // of what users own no time and no size may push out what others own
+    const logs = archive.path === HISTORY ? fairShares(newest, archive.bytes) : newest;
     if (logs.length > 0) planned.push({ archive, root, found: logs });
     else yield gap('absent', archive.path, 'none of the files it is made of');
   }

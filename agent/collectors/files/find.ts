@@ -32,7 +32,17 @@ export interface Found {
   readonly mtime: bigint;
   /** "DEVICE INODE" when it was listed. */
   readonly identity: string;
-  readonly inHome?: boolean;
+  /** Whose pattern led here. */
+  readonly home?: Home;
+  readonly share?: Share;
+}
+
+/** Bytes that are left for a file and those it shares them with: counted down. */
+export interface Share {
+  /** On disk. */
+  left: number;
+  /** With their holes. */
+  lengthLeft: number;
 }
 
 export interface FindOptions {
@@ -46,49 +56,60 @@ export interface FindOptions {
   readonly leaveOut: readonly string[];
 }
 
-/** Undefined stands for a step that gave nothing: `paced` needs them to give the event loop its turn. */
+/**
+ * First what stands at fixed places, then home after home. A file is given once; only what a link in somebody's home led
+ * to is given again where it is found in its own home, since that is the one it belongs to. Undefined stands for a step
+ * that gave nothing: `paced` needs them to give the event loop its turn.
+ */
 export function* findListed(groups: readonly FileGroup[], options: FindOptions): Generator<Found | undefined> {
-  const seen = new Set<string>();
-  let any = false;
-  const gap = (found: Gap): void => {
-    any = true; // something was there that could not be had
-    options.gap(found);
-  };
-  const search: Search = { ...options, gap, walked: new Set() };
-  for (const group of groups) {
-    any = false;
-    for (const found of inGroup(group, search)) {
-      if (options.signal.aborted) return;
-      any ||= found !== undefined;
-      const key = found?.path.toString('latin1') ?? '';
-      if (found === undefined || seen.has(key)) {
-        yield undefined;
-        continue;
+  /** True where it was found in its own home, or outside of all. */
+  const seen = new Map<string, boolean>();
+  const any = new Set<FileGroup>();
+  for (const home of [undefined, ...options.homes]) {
+    const walked = new Set<string>();
+    for (const group of groups) {
+      const gap = (found: Gap): void => {
+        any.add(group); // something was there that could not be had
+        options.gap(found);
+      };
+      for (const found of inGroup(group, home, { ...options, gap, walked })) {
+        if (options.signal.aborted) return;
+        if (found !== undefined) any.add(group);
+        const key = found?.path.toString('latin1') ?? '';
+        const before = seen.get(key);
+        if (found === undefined || before === true || (before === false && !isOwnHome(found))) {
+          yield undefined;
+          continue;
+        }
+        seen.set(key, isOwnHome(found));
+        yield found;
       }
-      seen.add(key);
-      yield found;
     }
-    if (!any && group.expected !== false)
-      options.gap({ reason: 'absent', name: group.what, detail: 'none of the paths where it is looked for' });
   }
+  for (const group of groups.filter((one) => !any.has(one) && one.expected !== false))
+    options.gap({ reason: 'absent', name: group.what, detail: 'none of the paths where it is looked for' });
+}
+
+/** False where a link out of a home led to it: its owner did not put it there. */
+function isOwnHome({ home, path }: Found): boolean {
+  return home === undefined || path.subarray(0, home.path.length + 1).equals(Buffer.concat([home.path, SLASH]));
 }
 
 interface Search extends FindOptions {
-  /** Folders with the patterns below them: two lists' paths may lead to one, /lib to /usr/lib. */
+  /** Folders with the patterns below them, of one home: two lists' paths may lead to one, /lib to /usr/lib. */
   readonly walked: Set<string>;
 }
 
-function* inGroup(group: FileGroup, options: Search): Generator<Found | undefined> {
+function* inGroup(group: FileGroup, home: Home | undefined, options: Search): Generator<Found | undefined> {
+  const search = home === undefined ? options : { ...options, items: options.homeItems };
   for (const path of group.paths) {
-    const inHome = path.startsWith('~/');
-    const pattern = parsePattern(inHome ? path.slice(2) : path);
-    const search = inHome ? { ...options, items: options.homeItems } : options;
+    if (path.startsWith('~/') !== (home !== undefined)) continue;
+    const pattern = parsePattern(home === undefined ? path : path.slice(2));
     const [first = ''] = [...pattern.fixed, ...pattern.rest];
-    for (const { path: start, names } of inHome ? options.homes : [NO_HOME]) {
-      yield undefined;
-      if (names !== undefined && !names.some((name) => matches(first, name))) continue;
-      for (const found of expand(group, start, pattern, search)) yield found && inHome ? { ...found, inHome } : found;
-    }
+    yield undefined;
+    if (home?.names !== undefined && !home.names.some((name) => matches(first, name))) continue;
+    for (const found of expand(group, home?.path ?? NO_HOME, pattern, search))
+      yield found && home !== undefined ? { ...found, home } : found;
   }
 }
 
@@ -190,7 +211,7 @@ function foundOf(group: FileGroup, { path, kind, stats }: Pick<Pinned, 'path' | 
 }
 
 const SLASH = Buffer.from('/');
-const NO_HOME: Home = { path: Buffer.alloc(0) };
+const NO_HOME = Buffer.alloc(0);
 
 function namesOf(path: Buffer): string[] {
   return path.length === 0 ? [] : path.toString('latin1').split('/');

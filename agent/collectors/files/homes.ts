@@ -19,18 +19,27 @@ const MAX_ALL_NAMES = 500_000;
 export interface Home {
   /** Real path below the root, without "/" first. */
   readonly path: Buffer;
+  /** The folder's owner: no user can make that another. */
+  readonly uid: number;
   /** What stands in it, one character a byte; undefined where that is too much or was denied. */
   readonly names?: readonly string[];
 }
 
-/** Each once, only folders that are there. */
+/** User IDs below are of root and the system, login.defs(5). */
+const FIRST_USER = 1000;
+
+export function isSystem({ uid }: Home): boolean {
+  return uid < FIRST_USER;
+}
+
+/** Each once, only folders that are there: root's first, then those of the system's accounts, then the users'. */
 export function homeDirectories(root: Root, gap: (gap: Gap) => void): readonly Home[] {
   const homes = new Map<string, Home>();
   let room = MAX_ALL_NAMES;
   let left = 0;
   for (const named of [Buffer.from('/root'), ...listed(root, gap), ...fromPasswd(root, gap)]) {
     try {
-      const { fd, path, kind } = pinAt(root, named, 'all');
+      const { fd, path, kind, stats } = pinAt(root, named, 'all');
       try {
         const key = path.toString('latin1');
         if (kind !== 'directory' || path.length === 0 || homes.has(key)) continue;
@@ -40,7 +49,7 @@ export function homeDirectories(root: Root, gap: (gap: Gap) => void): readonly H
         }
         const names = namesIn(fd, Math.min(room, MAX_NAMES));
         room -= names?.length ?? 0;
-        homes.set(key, names === undefined ? { path } : { path, names });
+        homes.set(key, { path, uid: Number(stats.uid), ...(names === undefined ? {} : { names }) });
       } finally {
         closeSync(fd);
       }
@@ -49,7 +58,8 @@ export function homeDirectories(root: Root, gap: (gap: Gap) => void): readonly H
     }
   }
   if (left > 0) gap({ reason: 'truncated', name: `${left} home directories left`, detail: `more than ${MAX_HOMES}` });
-  return [...homes.values()];
+  const rank = (home: Home): number => (home.uid === 0 ? 0 : isSystem(home) ? 1 : 2);
+  return [...homes.values()].toSorted((a, b) => rank(a) - rank(b));
 }
 
 function namesIn(pinned: number, most: number): readonly string[] | undefined {

@@ -36,18 +36,23 @@ export function membersOf(found: Found, options: ListedOptions): readonly Member
       const detail = 'replaced by another file between listing and reading; what stands there now was taken';
       options.gap({ reason: 'vanished', name: shown, detail });
     }
+    const budget = found.share === undefined ? options.budget : bothOf(options.budget, found.share);
     const recorded = (record: MemberRecord): Promise<unknown> => options.recorded(record, found, now);
-    if (now.kind === 'file' && found.group.keep === 'last' && !COMPRESSED.test(shown)) {
-      const bound = Math.min(found.group.fileBytes, options.budget.left);
-      if (Number(now.stats.size) > bound) return lastBytes(now, found, bound, { ...options, recorded });
+    const size = now.kind === 'file' ? Number(now.stats.size) : 0;
+    const fileBytes = Math.min(found.group.fileBytes, found.share?.lengthLeft ?? Number.POSITIVE_INFINITY);
+    if (found.share !== undefined) found.share.lengthLeft -= Math.min(size, fileBytes);
+    if (found.group.keep === 'last' && !COMPRESSED.test(shown)) {
+      const cost = Math.min(size, onDiskOf(now));
+      if (size > fileBytes || cost > budget.left)
+        return lastBytes(now, found, Math.min(fileBytes, budget.left), { ...options, budget, recorded });
     }
     const item = { ...now, open: () => openPinned(now.fd) };
     const member = memberOf(item, {
       prefix: '',
       label: '/',
       gap: options.gap,
-      fileBytes: found.group.fileBytes,
-      budget: options.budget,
+      fileBytes,
+      budget,
       recorded,
     });
     return member === undefined ? [] : [member];
@@ -57,6 +62,24 @@ export function membersOf(found: Found, options: ListedOptions): readonly Member
   } finally {
     closeSync(now.fd);
   }
+}
+
+/** What is spent is taken from both. */
+function bothOf(archive: { left: number }, share: { left: number }): { left: number } {
+  return {
+    get left() {
+      return Math.min(archive.left, share.left);
+    },
+    set left(left: number) {
+      const spent = Math.min(archive.left, share.left) - left;
+      archive.left -= spent;
+      share.left -= spent;
+    },
+  };
+}
+
+function onDiskOf({ stats }: Pinned): number {
+  return Number(stats.blocks) * 512;
 }
 
 interface Part {
@@ -71,19 +94,23 @@ interface Part {
  * its writer went on, a size that was only set), so that of such a file the first bytes are kept too, as "NAME.first".
  */
 function lastBytes(
-  { fd, stats }: Pinned,
+  pinned: Pinned,
   { group, path }: Found,
   bound: number,
   options: Pick<ListedOptions, 'gap' | 'budget'> & { readonly recorded: (record: MemberRecord) => Promise<unknown> },
 ): readonly Member[] {
   const shown = `/${path.toString('utf8')}`;
+  const { fd, stats } = pinned;
   const size = Number(stats.size);
-  const onDisk = Number(stats.blocks) * 512;
+  const onDisk = onDiskOf(pinned);
   const both = onDisk < size;
   const kept = wholeRecords(both ? Math.floor(bound / 2) : bound, group.record);
-  options.budget.left -= both ? 2 * kept : kept;
+  // holes cost nothing: a size is quickly set
+  options.budget.left -= both ? Math.min(2 * kept, onDisk) : kept;
   const why =
-    kept === 0 || bound < group.fileBytes ? 'the archive has its bytes' : `larger than ${group.fileBytes} bytes`;
+    kept === 0 || bound < group.fileBytes
+      ? 'the archive, or the home it is of, has its bytes'
+      : `larger than ${group.fileBytes} bytes`;
   const left = size - (both ? 2 : 1) * kept;
   const sparse = both ? `, ${onDisk} of them on disk` : '';
   options.gap({

@@ -17,6 +17,8 @@ export const GROUPS: readonly FileGroup[] = [
     'systemd unit',
     `/etc/systemd/system/** /etc/systemd/user/** /run/systemd/system/** /run/systemd/transient/**
      /run/systemd/user/** /usr/local/lib/systemd/** /usr/lib/systemd/system/** /lib/systemd/system/**
+     /etc/systemd/system.control/** /run/systemd/system.control/** /etc/systemd/system.attached/**
+     /run/systemd/system.attached/** /etc/xdg/systemd/user/** /var/lib/systemd/linger/* ~/.config/systemd/user.control/**
      /usr/lib/systemd/user/** /lib/systemd/user/** ~/.config/systemd/user/** ~/.local/share/systemd/user/**`,
   ),
   group(
@@ -133,6 +135,8 @@ export const GROUPS: readonly FileGroup[] = [
     'interpreter start-up',
     `/usr/lib/python*/sitecustomize.py /usr/lib/python*/usercustomize.py /usr/lib/python*/*-packages/*.pth
      /usr/lib/python*/*-packages/sitecustomize.py /usr/lib/python*/*-packages/usercustomize.py
+     /usr/lib64/python*/sitecustomize.py /usr/lib64/python*/usercustomize.py /usr/lib64/python*/*-packages/*.pth
+     /usr/lib64/python*/*-packages/sitecustomize.py /usr/lib64/python*/*-packages/usercustomize.py
      /usr/local/lib/python*/*-packages/*.pth /usr/local/lib/python*/*-packages/sitecustomize.py
      /usr/local/lib/python*/*-packages/usercustomize.py /etc/python*/sitecustomize.py
      ~/.local/lib/python*/site-packages/*.pth ~/.local/lib/python*/site-packages/*customize.py ~/.pythonrc*

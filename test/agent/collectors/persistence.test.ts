@@ -73,6 +73,13 @@ test('each mechanism by which something starts again is taken, under its host pa
     'etc/systemd/system/implant.service': 'systemd unit',
     'etc/systemd/system/ssh.service.d/override.conf': 'systemd unit',
     'home/ann/.config/systemd/user/implant.timer': 'systemd unit',
+    'etc/systemd/system.control/ssh.service.d/50-implant.conf': 'systemd unit',
+    'run/systemd/system.control/implant.service': 'systemd unit',
+    'etc/systemd/system.attached/implant.service': 'systemd unit',
+    'run/systemd/system.attached/implant.service': 'systemd unit',
+    'home/ann/.config/systemd/user.control/implant.service': 'systemd unit',
+    'etc/xdg/systemd/user/implant.service': 'systemd unit',
+    'var/lib/systemd/linger/mallory': 'systemd unit',
     'etc/systemd/system-generators/implant': 'systemd generator',
     'etc/rc.local': 'init script',
     'etc/ld.so.preload': 'dynamic linker',
@@ -94,6 +101,7 @@ test('each mechanism by which something starts again is taken, under its host pa
     'etc/apt/apt.conf.d/99implant': 'package manager hook',
     'etc/NetworkManager/dispatcher.d/10-implant': 'network hook',
     'usr/lib/python3/dist-packages/implant.pth': 'interpreter start-up',
+    'usr/lib64/python3.9/site-packages/implant.pth': 'interpreter start-up',
   };
   const files = Object.fromEntries(Object.keys(expected).map((path) => [path, `content of ${path}`]));
   const root = await rootWith(t, {
