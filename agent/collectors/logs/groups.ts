@@ -10,6 +10,8 @@ const JOURNAL_BYTES = 4096 * MIB;
 const POD_BYTES = 128 * MIB;
 /** A record of 292 bytes for each UID up to the highest that ever logged in: sparse, 1 TiB for UIDs of containers. */
 const LASTLOG_BYTES = 64 * MIB;
+/** Of one log of a web server or a database: what an intruder came in by is in its newest lines. */
+const SERVICE_BYTES = 64 * MIB;
 const HISTORY_BYTES = 16 * MIB;
 /** sizeof(struct utmp) on every 64-bit Linux, utmp(5). */
 const UTMP_RECORD = 384;
@@ -65,6 +67,15 @@ export const HOST_LOGS: readonly FileGroup[] = [
      /var/log/crio*/** /var/log/podman* /var/lib/rancher/*/agent/containerd/containerd.log`,
   ),
   log('remote access', `/var/log/xrdp* /var/log/vsftpd.log* /var/log/xferlog* /var/log/openvpn* /var/log/openvpn*/**`),
+  {
+    ...log(
+      'service',
+      `/var/log/nginx/** /var/log/apache2/** /var/log/httpd/** /var/log/caddy/** /var/log/haproxy* /var/log/traefik/**
+       /var/log/mysql*/** /var/log/mariadb/** /var/log/postgresql/** /var/log/redis/** /var/log/mongodb/**
+       /var/log/tomcat*/** /var/log/*.log`,
+    ),
+    fileBytes: SERVICE_BYTES,
+  },
 ];
 
 export const JOURNALS: readonly FileGroup[] = [
