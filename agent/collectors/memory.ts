@@ -14,6 +14,8 @@ import { chooseGroups, type Group } from './memory/targets.ts';
 const MAX_PROCESS_BYTES = 16 * 1024 ** 3;
 /** Kept free of the limit for what stands before a core's memory: headers and the map of its files. */
 const HEAD_BYTES = 32 * 1024 ** 2;
+/** Threads that hang in a read until the capture ends; then no more memory is read. */
+const MAX_LEFT_BEHIND = 8;
 
 export const memory: Collector<NodeContext> = Object.freeze({
   name: 'memory',
@@ -38,6 +40,8 @@ interface Session {
   readonly stopped: Promise<void>;
   /** Bytes that may still be stored. */
   left: number;
+  /** Threads that hang in a read. */
+  leftBehind: number;
 }
 
 async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapReport> {
@@ -56,12 +60,24 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const stopped = Promise.withResolvers<void>();
   const stop = (): void => stopped.resolve();
   context.signal.addEventListener('abort', stop, { once: true });
-  const session: Session = { context, machine, rows, stopped: stopped.promise, left: context.limits.bytes };
+  const session: Session = {
+    context,
+    machine,
+    rows,
+    stopped: stopped.promise,
+    left: context.limits.bytes,
+    leftBehind: 0,
+  };
   yield { kind: 'artefact', path: '40-memory/processes.jsonl', source: '/proc/PID/smaps', content: jsonLines(rows) };
   try {
+    let unread = 0;
     for (const group of groups) {
       if (context.signal.aborted) break;
-      yield* readGroup(session, group);
+      unread += yield* readGroup(session, group);
+    }
+    if (unread > 0) {
+      const detail = `${MAX_LEFT_BEHIND} threads hang in reads that do not come back: no more memory is read`;
+      yield gap('timeout', `memory of ${unread} processes`, detail);
     }
     rows.end();
     await Promise.race([rows.drained, stopped.promise]);
@@ -71,13 +87,17 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   }
 }
 
-async function* readGroup(session: Session, group: Group): AsyncGenerator<Artefact> {
+/** Returns how many of its processes were not read since too many threads hang. */
+async function* readGroup(session: Session, group: Group): AsyncGenerator<Artefact, number> {
+  if (session.leftBehind >= MAX_LEFT_BEHIND) return group.processes.length;
   const frozen = session.context.freeze && group.suspect ? await freeze(session.context, group) : undefined;
   try {
-    for (const process of group.processes) {
-      if (session.context.signal.aborted) return;
+    for (const [index, process] of group.processes.entries()) {
+      if (session.context.signal.aborted) return 0;
+      if (session.leftBehind >= MAX_LEFT_BEHIND) return group.processes.length - index;
       yield* readProcess(session, process, frozen);
     }
+    return 0;
   } finally {
     await frozen?.thaw();
   }
@@ -108,7 +128,13 @@ async function* readProcess(
   const { pid, startTicks } = process;
   const bytes = Math.min(MAX_PROCESS_BYTES, session.left - Math.min(HEAD_BYTES, session.left / 4));
   const begun = { at: new Date().toISOString(), frozen: frozen?.isFrozen() === true };
-  const opening = openMemory({ proc: context.host.proc, pid, startTicks, bytes });
+  const opening = openMemory({
+    proc: context.host.proc,
+    pid,
+    startTicks,
+    bytes,
+    threads: MAX_LEFT_BEHIND - session.leftBehind,
+  });
   const opened = await Promise.race([opening, session.stopped]);
   if (opened === undefined) {
     // stopped while its memory was listed: nobody waits for the thread
@@ -116,7 +142,7 @@ async function* readProcess(
     return;
   }
   if ('gap' in opened) {
-    if (opened.leftBehind) noteLeftBehind(context, name);
+    noteLeftBehind(session, name, opened.leftBehind);
     context.gap(opened.gap);
     await rows.push(memoryRow(process, begun, undefined));
     return;
@@ -135,7 +161,7 @@ async function* readProcess(
     if (result === undefined) return;
     session.left = Math.max(0, session.left - result.size);
     for (const found of result.gaps) context.gap(found);
-    if (opened.leftBehind) noteLeftBehind(context, name);
+    noteLeftBehind(session, name, opened.leftBehind);
     const seconds = frozen?.seconds();
     const how = {
       throughout: begun.frozen && frozen?.isFrozen() === true,
@@ -148,7 +174,10 @@ async function* readProcess(
 }
 
 /** The program must then end hard: nothing wakes a thread out of a system call that does not come back. */
-function noteLeftBehind(context: NodeContext, name: string): void {
+function noteLeftBehind(session: Session, name: string, threads: number): void {
+  if (threads === 0) return;
+  const { context } = session;
+  session.leftBehind += threads;
   context.leftBehind();
   context.footprint({ kind: 'note', name, detail: 'a thread of ours hangs in a read of it until the capture ends' });
 }

@@ -5,7 +5,7 @@ import type { NodeContext } from '../context.ts';
 import { errnoOf, gapOf } from '../host/errno.ts';
 import { openKernelFile } from '../host/open.ts';
 import { kernelReader } from '../host/read.ts';
-import { kernelFile } from './ram/beside.ts';
+import { addressesOf, kernelFile } from './ram/beside.ts';
 import { systemRam } from './ram/iomem.ts';
 import { type Kcore, readKcore } from './ram/kcore.ts';
 import { limeImage } from './ram/lime.ts';
@@ -32,6 +32,7 @@ export const ram: Collector<NodeContext> = Object.freeze({
     { kind: 'path', name: '/proc/kcore', without: 'physical memory' },
     { kind: 'capability', name: 'CAP_SYS_RAWIO', without: 'physical memory' },
     { kind: 'capability', name: 'CAP_SYS_ADMIN', without: 'where physical memory is (addresses in /proc/iomem)' },
+    { kind: 'capability', name: 'CAP_SYSLOG', without: 'addresses in kallsyms' },
   ],
   limits: { bytes: 4 * 1024 ** 4, seconds: 4 * 3600 },
   collect,
@@ -100,9 +101,15 @@ function holdersOf(fd: number) {
 }
 
 /** Types, symbols, the map, and what the kernel tells crash dumps about itself. */
-function* besideIt({ host }: NodeContext, { vmcoreinfo }: Kcore, iomem: string): Generator<Artefact | GapReport> {
+function* besideIt(
+  { host, gap: report }: NodeContext,
+  { vmcoreinfo }: Kcore,
+  iomem: string,
+): Generator<Artefact | GapReport> {
   yield kernelFile(`${host.sys}/kernel/btf/vmlinux`, '/sys/kernel/btf/vmlinux', '50-kernel/ram/btf.zst');
-  yield kernelFile(`${host.proc}/kallsyms`, '/proc/kallsyms', '50-kernel/ram/kallsyms.zst');
+  const detail = 'all are zero: they take CAP_SYSLOG and kernel.kptr_restrict below 2';
+  const addresses = addressesOf(() => report({ reason: 'denied', name: 'addresses in /proc/kallsyms', detail }));
+  yield kernelFile(`${host.proc}/kallsyms`, '/proc/kallsyms', '50-kernel/ram/kallsyms.zst', addresses);
   const text = (path: string, source: string, bytes: Buffer): Artefact => {
     async function* content(): AsyncGenerator<Uint8Array> {
       yield bytes;

@@ -16,8 +16,10 @@ import {
   STORED,
 } from './shared.ts';
 
-/** Program headers of a core: 14 MiB of them. */
+/** Program headers of a core, beside one for each mapping that is not looked into: 14 MiB of them. */
 const MAX_SEGMENTS = 262_144;
+/** Of one mapping: one that is touched here and there must not take them all. */
+const MAX_REGION_SEGMENTS = 131_072;
 /** Untouched pages that are stored as the zeros they are, rather than a segment of their own being made of them. */
 const MERGED_PAGES = 16;
 /** Address space looked through page by page: about a second for 1 TiB. Sanitizers reserve 20 TiB and touch little. */
@@ -39,7 +41,10 @@ interface Plan {
   readonly gaps: readonly Gap[];
 }
 
-/** `pagemap` is an open descriptor; `bytes` what may be stored. Throws the system's errors. */
+/**
+ * `pagemap` is an open descriptor; `bytes` what may be stored. Regions with few pages in memory come first, so that a
+ * limit meets the giant one and not what is beside it. Throws the system's errors.
+ */
 export function planSegments(
   pid: number,
   regions: readonly Region[],
@@ -47,11 +52,14 @@ export function planSegments(
 ): Plan {
   const runs: Run[] = [];
   const gaps: Gap[] = [];
-  const counts = { stored: 0, untouched: 0, device: 0, kernel: 0, left: 0 };
-  let scanned = 0;
+  const counts = { stored: 0, untouched: 0, untouchedDeleted: 0, device: 0, kernel: 0, left: 0 };
+  const scanned = regionsToScan(regions);
   let unscanned = 0;
   let crowded = 0;
-  for (const [index, region] of regions.entries()) {
+  let pieces = 0;
+  let scattered = 0;
+  const byResident = [...regions.entries()].sort(([, a], [, b]) => a.resident - b.resident);
+  for (const [index, region] of byResident) {
     const size = Number(region.end - region.start);
     const kind = kindOf(region);
     if (kind !== 'memory') {
@@ -62,30 +70,39 @@ export function planSegments(
     if (region.path === '[vdso]') {
       // the kernel's own code, a few pages: touched or not, debuggers want it whole
       runs.push(whole(index, region, pageSize, IS_STORED));
-    } else if (scanned + size > MAX_SCANNED && region.resident > 0) {
-      unscanned += region.resident;
-      runs.push(whole(index, region, pageSize, IS_LEFT));
     } else if (region.resident === 0) {
       runs.push(whole(index, region, pageSize, IS_ABSENT));
-    } else if (runs.length >= MAX_SEGMENTS) {
+    } else if (!scanned.has(region)) {
+      unscanned += region.resident;
+      runs.push(whole(index, region, pageSize, IS_LEFT));
+    } else if (pieces >= MAX_SEGMENTS) {
       crowded += region.resident;
       runs.push(whole(index, region, pageSize, IS_LEFT));
     } else {
-      scanned += size;
-      for (const run of runsOf(index, region, pagemap, pageSize, progress)) runs.push(run);
+      const room = Math.min(MAX_REGION_SEGMENTS, MAX_SEGMENTS - pieces);
+      const found = runsOf(index, region, { pagemap, pageSize, progress, room });
+      pieces += found.runs.length;
+      for (const run of found.runs) runs.push(run);
+      if (room === MAX_REGION_SEGMENTS) scattered += found.left * pageSize;
+      else crowded += found.left * pageSize;
     }
   }
   const left = fit(runs, regions, bytes / pageSize) * pageSize;
+  runs.sort((a, b) => a.first - b.first);
   for (const run of runs) {
-    if (run.stored === IS_STORED) counts.stored += run.pages * pageSize;
-    else if (run.stored === IS_ABSENT) counts.untouched += run.pages * pageSize;
+    const size = run.pages * pageSize;
+    if (run.stored === IS_STORED) counts.stored += size;
+    if (run.stored !== IS_ABSENT) continue;
+    counts.untouched += size;
+    if (isDeleted(regions[run.region])) counts.untouchedDeleted += size;
   }
-  counts.left = left + unscanned + crowded;
+  counts.left = left + unscanned + crowded + scattered;
   const cut = (count: number, detail: string): void => {
     if (count > 0) gaps.push({ reason: 'truncated', name: `pid ${pid} memory: ${count} bytes left`, detail });
   };
   cut(left, 'the limit of bytes was met: private and deleted memory was kept first');
   cut(unscanned, `more than ${MAX_SCANNED} bytes of address space were to be looked through`);
+  cut(scattered, `a mapping of it lies in more than ${MAX_REGION_SEGMENTS} pieces`);
   cut(crowded, `its memory lies in more than ${MAX_SEGMENTS} pieces`);
   return { segments: flatten(runs), counts, gaps };
 }
@@ -95,9 +112,28 @@ function kindOf({ path, flags, start }: Region): 'memory' | 'device' | 'kernel' 
   return / (?:io|pf) /.test(flags) ? 'device' : 'memory';
 }
 
+/** Those with pages in memory, small ones first, up to the bound: one that is reserved and hardly touched loses first. */
+function regionsToScan(regions: readonly Region[]): ReadonlySet<Region> {
+  const sizeOf = ({ start, end }: Region): number => Number(end - start);
+  const touched = regions.filter((region) => region.resident > 0 && kindOf(region) === 'memory');
+  const chosen = new Set<Region>();
+  let scanned = 0;
+  for (const region of touched.sort((a, b) => sizeOf(a) - sizeOf(b))) {
+    scanned += sizeOf(region);
+    if (scanned > MAX_SCANNED) break;
+    chosen.add(region);
+  }
+  return chosen;
+}
+
 function deviceGap(pid: number, { start, end, path }: Region): Gap {
   const name = `pid ${pid} ${start.toString(16)}-${end.toString(16)} ${path.slice(0, 200)}`.trimEnd();
   return { reason: 'skipped', name, detail: "a device's memory: reading it may have effects, or never come back" };
+}
+
+/** What has no name on disk any more, or never had one: memfd_create(2), shared memory, deleted files. */
+function isDeleted(region: Region | undefined): boolean {
+  return region?.path.endsWith(' (deleted)') === true || region?.path.startsWith('/memfd:') === true;
 }
 
 function whole(region: number, { start, end }: Region, pageSize: number, stored: number): Run {
@@ -114,21 +150,37 @@ function isZeroFilled({ inode, path, permissions, flags }: Region): boolean {
   return inode === '0' && permissions.endsWith('p') && !flags.includes(' um ') && (path === '' || path.startsWith('['));
 }
 
-/** The region as runs of pages that are there and runs that are not, without a hole between them. */
+interface Scan {
+  readonly pagemap: number;
+  readonly pageSize: number;
+  readonly progress: () => void;
+  /** Runs, beside one for what is left. */
+  readonly room: number;
+}
+
+/**
+ * The region as runs of pages that are there and runs that are not, without a hole between them. Where there is no room
+ * for more runs its rest is one, of which `left` pages are there.
+ */
 function runsOf(
   region: number,
   about: Region,
-  pagemap: number,
-  pageSize: number,
-  progress: () => void,
-): readonly Run[] {
+  { pagemap, pageSize, progress, room }: Scan,
+): { readonly runs: readonly Run[]; readonly left: number } {
   const { first, pages } = whole(region, about, pageSize, IS_ABSENT);
   const merged = isZeroFilled(about) ? MERGED_PAGES : 0;
   const runs: Run[] = [];
   const buffer = Buffer.allocUnsafeSlow(CHUNK);
   const words = new Uint32Array(buffer.buffer);
+  let rest: Run | undefined;
+  let left = 0;
   const add = (count: number, stored: number): void => {
     const last = runs.at(-1);
+    if (rest !== undefined) {
+      rest.pages += count;
+      if (stored === IS_STORED) left += count;
+      return;
+    }
     if (last?.stored === stored) {
       last.pages += count;
       return;
@@ -139,7 +191,11 @@ function runsOf(
       runs.pop();
       return;
     }
-    runs.push({ region, first: last === undefined ? first : last.first + last.pages, pages: count, stored });
+    const next = { region, first: last === undefined ? first : last.first + last.pages, pages: count, stored };
+    runs.push(next);
+    if (runs.length <= room) return;
+    rest = next;
+    if (stored === IS_STORED) left += count;
   };
   for (let done = 0; done < pages; ) {
     progress();
@@ -154,7 +210,8 @@ function runsOf(
     else for (let page = 0; page < count; page++) add(1, isThere(words[page * 2 + 1] ?? 0) ? IS_STORED : IS_ABSENT);
     done += count;
   }
-  return runs;
+  if (rest !== undefined) rest.stored = left > 0 ? IS_LEFT : IS_ABSENT;
+  return { runs, left };
 }
 
 /** The upper half of an entry: bit 63 present, bit 62 swapped out, bit 58 a guard (madvise(2)), which has no content. */
@@ -166,10 +223,7 @@ function isThere(upper: number): boolean {
 function fit(runs: Run[], regions: readonly Region[], pages: number): number {
   let room = Math.floor(pages);
   let left = 0;
-  const isOwn = ({ region }: Run): boolean => {
-    const { inode = '0', path = '' } = regions[region] ?? {};
-    return inode === '0' || path.endsWith(' (deleted)') || path.startsWith('/memfd:');
-  };
+  const isOwn = ({ region }: Run): boolean => regions[region]?.inode === '0' || isDeleted(regions[region]);
   const added: Run[] = [];
   for (const own of [true, false]) {
     for (const run of runs) {
@@ -187,10 +241,7 @@ function fit(runs: Run[], regions: readonly Region[], pages: number): number {
       }
     }
   }
-  if (added.length > 0) {
-    runs.push(...added);
-    runs.sort((a, b) => a.first - b.first);
-  }
+  runs.push(...added);
   return left;
 }
 

@@ -1,6 +1,6 @@
 // Worker thread: lists one process' memory, then reads it piece by piece as it is asked to. It may hang in a read, and
 // is then left behind.
-import { closeSync, readSync } from 'node:fs';
+import { closeSync, readlinkSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { gapOf, Refusal } from '../../host/errno.ts';
 import { childPath, openFolder, openKernelFile } from '../../host/open.ts';
@@ -18,6 +18,7 @@ import {
   type MemoryOrder,
   PAGES,
   PROGRESS,
+  type Program,
   SEGMENT_FIELDS,
   STORED,
   type Unreadable,
@@ -29,6 +30,8 @@ import { MAX_REGIONS, readRegions } from './smaps.ts';
 const READ_BYTES = 128 * 1024;
 const PSARGS_BYTES = 80;
 const AT_PAGESZ = 6n;
+const AUXV_BYTES = 16_384;
+const EXECUTED = 'its executable or auxiliary vector changed: the process executed another program meanwhile';
 
 run(workerData as MemoryOrder);
 
@@ -43,16 +46,18 @@ function run(order: MemoryOrder): void {
     if (parseStat(stat)?.startTicks !== order.startTicks) {
       throw Object.assign(new Error('another process has this PID now'), { code: 'ESRCH' });
     }
-    // opened first: from here on the address space cannot be exchanged by execve(2)
+    const program = programOf(folder);
+    // each is bound to the address space that the process has when it is opened, and keeps to it after execve(2)
     const memory = openKernelFile(childPath(folder, 'mem'));
     const { resume } = order;
     if (resume === undefined) {
-      const layout = listMemory(order, folder, stat, progress);
+      const layout = listMemory(order, folder, { stat, program, progress });
       if (layout.regions.length === 0)
         throw new Refusal('absent', 'it has no memory: it has ended, and its parent has not asked how');
       serve(pieces(memory, layout, 0, [], counters), counters);
       post({ kind: 'layout', layout });
     } else {
+      if (isOther(resume.program, program)) throw new Refusal('vanished', EXECUTED);
       serve(pieces(memory, resume, resume.position, resume.skip, counters), counters);
     }
     Atomics.sub(counters, WANTED, 1);
@@ -61,36 +66,76 @@ function run(order: MemoryOrder): void {
   }
 }
 
-function listMemory({ pid, bytes }: MemoryOrder, folder: number, stat: string, progress: () => void): Layout {
+interface Begun {
+  readonly stat: string;
+  readonly program: Program;
+  readonly progress: () => void;
+}
+
+function listMemory(
+  { pid, startTicks, bytes }: MemoryOrder,
+  folder: number,
+  { stat, program, progress }: Begun,
+): Layout {
+  const pagemap = openKernelFile(childPath(folder, 'pagemap'));
+  const smaps = openKernelFile(childPath(folder, 'smaps'));
   const reader = kernelReader();
   const read = (name: string, bound: number): Buffer => {
     progress();
     return Buffer.from(reader.read(childPath(folder, name), bound).bytes);
   };
-  const status = read('status', 65_536).toString('latin1');
-  const auxv = read('auxv', 16_384);
-  const wide = pageSizeOf(auxv, 8);
-  const pageSize = wide ?? pageSizeOf(auxv, 4) ?? 4096;
-  const { regions, more } = readRegions(childPath(folder, 'smaps'), progress);
-  const pagemap = openKernelFile(childPath(folder, 'pagemap'));
   try {
-    const { segments, counts, gaps } = planSegments(pid, regions, { pagemap, pageSize, bytes, progress });
-    const detail = `more than ${MAX_REGIONS} mappings; how many were left is not known`;
+    const status = read('status', 65_536).toString('latin1');
+    const auxv = Buffer.from(program.auxv);
+    const wide = pageSizeOf(auxv, 8);
+    const pageSize = wide ?? pageSizeOf(auxv, 4) ?? 4096;
+    const { regions, more } = readRegions(smaps, progress);
+    const { segments, counts, gaps: found } = planSegments(pid, regions, { pagemap, pageSize, bytes, progress });
+    const psargs = read('cmdline', PSARGS_BYTES);
+    const name = `pid ${pid} memory`;
+    const gaps = [...found];
+    if (more) {
+      const detail = `more than ${MAX_REGIONS} mappings; how many were left is not known`;
+      gaps.push({ reason: 'truncated', name, detail });
+    }
+    const ticks = parseStat(read('stat', 4096).toString('latin1'))?.startTicks;
+    if (ticks !== startTicks || isOther(program, programOf(folder))) {
+      if (regions.length === 0) throw new Refusal('vanished', EXECUTED);
+      gaps.push({ reason: 'vanished', name, detail: EXECUTED });
+    }
     return {
       pageSize,
+      program,
       auxv: wide === undefined ? undefined : auxv,
       stat,
       uid: Number(/^Uid:\s+(\d+)/m.exec(status)?.[1] ?? 0),
       gid: Number(/^Gid:\s+(\d+)/m.exec(status)?.[1] ?? 0),
-      psargs: read('cmdline', PSARGS_BYTES),
+      psargs,
       regions,
       segments,
       counts,
-      gaps: more ? [...gaps, { reason: 'truncated', name: `pid ${pid} memory`, detail }] : gaps,
+      gaps,
     };
   } finally {
     closeSync(pagemap);
+    closeSync(smaps);
   }
+}
+
+function programOf(folder: number): Program {
+  const auxv = Buffer.from(kernelReader().read(childPath(folder, 'auxv'), AUXV_BYTES).bytes);
+  try {
+    return { exe: readlinkSync(childPath(folder, 'exe')), auxv };
+  } catch {
+    return { exe: undefined, auxv }; // it has ended
+  }
+}
+
+/** Not where the process has merely ended, or its executable was deleted: both go on with the memory that was listed. */
+function isOther(before: Program, after: Program): boolean {
+  if (before.auxv.length > 0 && after.auxv.length > 0 && Buffer.compare(before.auxv, after.auxv) !== 0) return true;
+  const [first, then] = [before.exe, after.exe].map((exe) => exe?.replace(/ \(deleted\)$/, ''));
+  return first !== undefined && then !== undefined && first !== then;
 }
 
 /** getauxval(3): pairs of words. Undefined where they are of another width, or the process has none. */

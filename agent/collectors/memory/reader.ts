@@ -17,8 +17,8 @@ import {
 const AHEAD = 2;
 /** Looked at this often: a read that shows no progress from one look to the next is stuck. */
 const STALL_MILLISECONDS = 5000;
-/** Then the rest of this process is left. */
-const MAX_STALLS = 3;
+/** Threads that are left behind for one process; then the rest of it is left. */
+const MAX_LEFT_BEHIND = 4;
 
 export interface MemorySource {
   readonly proc: string;
@@ -26,6 +26,8 @@ export interface MemorySource {
   readonly startTicks: string;
   /** Bytes that may be stored. */
   readonly bytes: number;
+  /** Threads that may be left behind, one at least. */
+  readonly threads: number;
 }
 
 export interface Piece {
@@ -42,14 +44,14 @@ export interface ProcessMemory {
   pieces(): AsyncGenerator<Piece, Cut | undefined>;
   /** Ends the thread. */
   end(): void;
-  /** A thread hangs in a read for good. */
-  readonly leftBehind: boolean;
+  /** Threads that hang in a read for good. */
+  readonly leftBehind: number;
 }
 
 /** Why a process' memory could not even be listed. */
 export interface NoMemory {
   readonly gap: Gap;
-  readonly leftBehind: boolean;
+  readonly leftBehind: number;
 }
 
 /** Lists the memory of a process; the gap says why there is none to be had. Never rejects. */
@@ -59,10 +61,10 @@ export async function openMemory(source: MemorySource): Promise<ProcessMemory | 
   if (typeof answer === 'object' && answer.kind === 'layout') return reader.start(answer.layout);
   reader.end();
   const name = `pid ${source.pid} memory`;
-  if (typeof answer === 'object' && answer.kind === 'failed') return { gap: answer.gap, leftBehind: false };
+  if (typeof answer === 'object' && answer.kind === 'failed') return { gap: answer.gap, leftBehind: 0 };
   const detail = 'listing it did not come back: the process is stuck, or makes whoever looks at its memory wait';
-  if (answer === 'stuck') return { gap: { reason: 'timeout', name, detail }, leftBehind: true };
-  return { gap: { reason: 'failed', name, detail: 'its thread ended early' }, leftBehind: false };
+  if (answer === 'stuck') return { gap: { reason: 'timeout', name, detail }, leftBehind: 1 };
+  return { gap: { reason: 'failed', name, detail: 'its thread ended early' }, leftBehind: 0 };
 }
 
 type Answer = MemoryMessage | 'stuck' | 'ended';
@@ -77,7 +79,7 @@ class Reader implements ProcessMemory {
   #watch: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
   #position = 0;
-  leftBehind = false;
+  leftBehind = 0;
 
   constructor(source: MemorySource) {
     this.#source = source;
@@ -100,7 +102,7 @@ class Reader implements ProcessMemory {
       for (;;) {
         const answer = await this.receive();
         if (answer === 'stuck') {
-          if (this.#skip.length > MAX_STALLS) return 'stuck';
+          if (this.leftBehind >= Math.min(MAX_LEFT_BEHIND, this.#source.threads)) return 'stuck';
           this.#goOn();
           continue;
         }
@@ -179,7 +181,7 @@ class Reader implements ProcessMemory {
 
   #stalled(): void {
     clearInterval(this.#watch);
-    this.leftBehind = true;
+    this.leftBehind++;
     const from = (this.#counters[AT_PAGE] ?? 0) * (this.#layout?.pageSize ?? 0);
     this.#skip.push({ from, to: from + (this.#counters[LENGTH] ?? 0) });
     this.#leave();
@@ -188,9 +190,9 @@ class Reader implements ProcessMemory {
 
   /** Another thread takes over where the consumer stands; what the first one had sent and nobody took is read again. */
   #goOn(): void {
-    const { pageSize, segments } = this.layout;
+    const { program, pageSize, segments } = this.layout;
     this.#answers.length = 0;
-    this.#spawn({ pageSize, segments, position: this.#position, skip: [...this.#skip] });
+    this.#spawn({ program, pageSize, segments, position: this.#position, skip: [...this.#skip] });
     this.#ask(AHEAD);
   }
 

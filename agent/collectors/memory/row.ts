@@ -45,6 +45,7 @@ function coreFields({ path, layout, result }: CoreFacts): Record<string, unknown
       listed: counts.stored,
       stored: result.stored,
       untouched: counts.untouched,
+      untouchedDeleted: counts.untouchedDeleted,
       device: counts.device,
       kernel: counts.kernel,
       limit: counts.left,

@@ -36,6 +36,7 @@ export const IS_LEFT = 2;
 /** A process as it stood when its memory was listed. */
 export interface Layout {
   readonly pageSize: number;
+  readonly program: Program;
   /** Undefined for a process of 32 bits: its vector has another format than the core has. */
   readonly auxv: Uint8Array | undefined;
   readonly stat: string;
@@ -53,13 +54,27 @@ export interface Layout {
 /** Bytes of address space by what became of them. */
 export interface LayoutCounts {
   readonly stored: number;
-  /** Reserved or mapped, and never touched by this process: not in its page table. */
+  /**
+   * Reserved or mapped, and not in its page table. Of private memory without a file: never touched, or discarded. Pages
+   * of files and of shared memory may have a content all the same: written by another process or by write(2), or
+   * dropped from this table; a named file's is on its disk.
+   */
   readonly untouched: number;
+  /** Those of them that belong to memfds, shared memory and deleted files: what they hold is in no core and no file. */
+  readonly untouchedDeleted: number;
   readonly device: number;
   /** vvar and vsyscall: the kernel's own clock pages, the same in every process. */
   readonly kernel: number;
   /** Left by a limit of bytes, segments or scanning. */
   readonly left: number;
+}
+
+/** Which program a process runs: execve(2) changes it, and the memory with it. */
+export interface Program {
+  /** Where its link "exe" leads; undefined where it has none. */
+  readonly exe: string | undefined;
+  /** Its auxiliary vector, getauxval(3): addresses that are drawn anew each time. */
+  readonly auxv: Uint8Array;
 }
 
 export interface MemoryOrder {
@@ -72,6 +87,7 @@ export interface MemoryOrder {
   readonly counters: SharedArrayBuffer;
   /** A reading that another thread began and did not come back from. */
   readonly resume?: {
+    readonly program: Program;
     readonly pageSize: number;
     readonly segments: Float64Array;
     /** Bytes of the content that are had. */

@@ -1,6 +1,5 @@
 // Reads /proc/PID/smaps line by line: proc_pid_smaps(5), bounded in regions. For the worker thread.
-import { closeSync, readSync } from 'node:fs';
-import { openKernelFile } from '../../host/open.ts';
+import { readSync } from 'node:fs';
 import type { Region } from './shared.ts';
 
 /** Four times what vm.max_map_count is by default; distributions that raise it go to 1,048,576. */
@@ -12,14 +11,14 @@ const MAX_LINE = 32 * 1024;
 const HEADER = /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) (\S{4}) ([0-9a-f]{1,16}) [0-9a-f]+:[0-9a-f]+ (\d+) *(.*)$/;
 const COUNTED = /^(?:Rss|Swap|Shared_Hugetlb|Private_Hugetlb): +(\d+) kB$/;
 
-/** `more`: there are further regions than the bound. Throws the system's errors. */
+/** `smaps` is an open descriptor. `more`: there are further regions than the bound. Throws the system's errors. */
 export function readRegions(
-  path: string,
+  smaps: number,
   progress: () => void,
 ): { readonly regions: readonly Region[]; readonly more: boolean } {
   const regions: Region[] = [];
   let current: { -readonly [K in keyof Region]: Region[K] } | undefined;
-  for (const line of linesOf(path, progress)) {
+  for (const line of linesOf(smaps, progress)) {
     const header = HEADER.exec(line);
     if (header !== null) {
       if (regions.length === MAX_REGIONS) return { regions, more: true };
@@ -44,21 +43,16 @@ export function readRegions(
   return { regions, more: false };
 }
 
-function* linesOf(path: string, progress: () => void): Generator<string> {
-  const fd = openKernelFile(path);
-  try {
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    let carry = '';
-    for (;;) {
-      progress();
-      const got = readSync(fd, buffer, 0, CHUNK, null);
-      if (got === 0) break;
-      const lines = (carry + buffer.toString('latin1', 0, got)).split('\n');
-      carry = (lines.pop() ?? '').slice(0, MAX_LINE);
-      yield* lines;
-    }
-    if (carry !== '') yield carry;
-  } finally {
-    closeSync(fd);
+function* linesOf(smaps: number, progress: () => void): Generator<string> {
+  const buffer = Buffer.allocUnsafe(CHUNK);
+  let carry = '';
+  for (;;) {
+    progress();
+    const got = readSync(smaps, buffer, 0, CHUNK, null);
+    if (got === 0) break;
+    const lines = (carry + buffer.toString('latin1', 0, got)).split('\n');
+    carry = (lines.pop() ?? '').slice(0, MAX_LINE);
+    yield* lines;
   }
+  if (carry !== '') yield carry;
 }

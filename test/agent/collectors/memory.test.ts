@@ -154,7 +154,7 @@ time.sleep(100)
 async function openPid(t: TestContext, pid: number): Promise<ProcessMemory> {
   const [summary] = await startWalk(hostAt('/'), { raw: false, signal: t.signal, pids: [pid] }).index();
   const startTicks = summary?.startTicks ?? '';
-  const opened = await openMemory({ proc: '/proc', pid, startTicks, bytes: Number.MAX_SAFE_INTEGER });
+  const opened = await openMemory({ proc: '/proc', pid, startTicks, bytes: Number.MAX_SAFE_INTEGER, threads: 4 });
   assert.ok(!('gap' in opened));
   return opened;
 }
@@ -219,7 +219,7 @@ test('a suspect that has ended, a PID that is another process by now, and nobody
   assert.deepEqual([...nobody.artefacts.keys()], []);
   assert.equal(nobody.gaps[0]?.reason, 'absent');
   const { pid } = await python(t, 'import time\nprint("ready", flush=True)\ntime.sleep(100)');
-  const other = await openMemory({ proc: '/proc', pid, startTicks: '1', bytes: 1 });
+  const other = await openMemory({ proc: '/proc', pid, startTicks: '1', bytes: 1, threads: 1 });
   assert.ok('gap' in other);
   assert.equal(other.gap.reason, 'vanished');
 });
@@ -279,11 +279,18 @@ test('memory that never answers becomes zeros and a gap', { timeout: 60_000 }, a
   await execute('mount', ['--bind', `/proc/${pid}/mem`, at('mem')]);
 
   const [summary] = await startWalk(hostAt('/'), { raw: false, signal: t.signal, pids: [pid] }).index();
-  const opened = await openMemory({ proc, pid: 11, startTicks: summary?.startTicks ?? '', bytes: 1 << 20 });
+  const source = { proc, pid: 11, startTicks: summary?.startTicks ?? '', bytes: 1 << 20, threads: 4 };
+  const opened = await openMemory(source);
   assert.ok(!('gap' in opened), JSON.stringify(opened));
   const { result, bytes } = await coreOf(11, opened);
   assert.deepEqual(bytes.subarray(-4096), Buffer.alloc(4096));
   assert.deepEqual(result?.unreadable.ranges, [{ start: address, bytes: 4096, why: 'stuck' }]);
   assert.equal(result?.gaps[0]?.reason, 'timeout');
-  assert.equal(opened.leftBehind, true);
+  assert.equal(opened.leftBehind, 1);
+
+  const last = await openMemory({ ...source, threads: 1 });
+  assert.ok(!('gap' in last), JSON.stringify(last));
+  const cut = (await coreOf(11, last)).result;
+  assert.match(cut?.truncated ?? '', /did not come back, again and again: 4096 bytes left$/);
+  assert.equal(last.leftBehind, 1);
 });

@@ -163,6 +163,23 @@ test('without addresses, without /proc/kcore or from a strange file there is a g
   ]);
 });
 
+test('symbols without addresses are stored, and are a gap', async (t) => {
+  const core = { 'proc/kcore': kcoreOf(SEGMENTS), 'proc/iomem': IOMEM };
+  const zeros = '0000000000000000 T _text\n'.repeat(20_000);
+  const hidden = await captured(t, { ...core, 'proc/kallsyms': zeros });
+  assert.equal(hidden.artefacts.get('50-kernel/ram/kallsyms.zst')?.toString(), zeros);
+  const denied = hidden.gaps.filter(({ reason }) => reason === 'denied');
+  assert.deepEqual(
+    denied.map(({ name, detail }) => [name, detail]),
+    [['addresses in /proc/kallsyms', 'all are zero: they take CAP_SYSLOG and kernel.kptr_restrict below 2']],
+  );
+  const shown = await captured(t, { ...core, 'proc/kallsyms': `${zeros}ffffffff81000000 T _text\n` });
+  assert.deepEqual(
+    shown.gaps.filter(({ reason }) => reason === 'denied'),
+    [],
+  );
+});
+
 test('a head that lies is survived', async (t) => {
   const core = kcoreOf(SEGMENTS);
   core.writeUInt16LE(0xffff, 56); // headers that are not there
