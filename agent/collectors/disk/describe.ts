@@ -3,7 +3,11 @@ import type { Host } from '../../host/host.ts';
 import { usesOf } from './mounted.ts';
 import { attribute, type BlockFolder, partitionsOf, SECTOR_BYTES, sizeOf, wholeOf } from './sysfs.ts';
 
-/** Fields that this device does not have are left out. Sizes and offsets are bytes. */
+/**
+ * Fields that this device does not have are left out. Sizes and offsets are bytes. `live` is true where somebody was seen
+ * who writes or may (a mount, swap, a holder), false only for a read-only device, and left out where it is not known to be
+ * at rest: mounts in other namespaces and processes that hold the device open are not looked for.
+ */
 export function describeDevice(host: Host, disk: BlockFolder, path: string): Record<string, unknown> {
   const whole = wholeOf(disk);
   // a partition has its disk's geometry and identity
@@ -11,7 +15,7 @@ export function describeDevice(host: Host, disk: BlockFolder, path: string): Rec
     attribute(disk, name) ?? (whole === undefined ? undefined : attribute(whole, name));
   const uses = usesOf(host, disk);
   const readOnly = read('ro') === '1';
-  const mounted = uses.mounts.some((mount) => !mount.readOnly);
+  const written = uses.swaps.length > 0 || uses.mounts.some((mount) => !mount.readOnly);
   return {
     impound: {
       name: disk.name,
@@ -19,8 +23,8 @@ export function describeDevice(host: Host, disk: BlockFolder, path: string): Rec
       number: read('dev'),
       bytes: sizeOf(disk),
       begun: new Date().toISOString(),
-      // a holder may write without a mount; what is read-only cannot be written to by anybody
-      live: !readOnly && (mounted || uses.swaps.length > 0 || uses.holders.length > 0),
+      // a mount that is older than the device's read-only mark still writes; a holder may write without a mount
+      live: written || (readOnly ? false : uses.holders.length > 0 || undefined),
       readOnly,
       ...uses,
       removable: read('removable') === '1',

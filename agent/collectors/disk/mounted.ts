@@ -14,6 +14,7 @@ export interface MountOf {
 }
 
 export interface Uses {
+  /** In the namespace of the host's first process or in this one's; there may be others. */
   readonly mounts: readonly MountOf[];
   readonly swaps: readonly string[];
   /** What is made of it or of its partitions: "dm-0", "md127". */
@@ -34,26 +35,27 @@ export function usesOf(host: Host, disk: BlockFolder): Uses {
   const numbers = new Map(all.map((device) => [attribute(device, 'dev'), device.name]));
   // btrfs and others mount under a number of their own: these are known by the name of their source
   const sources = new Map(all.flatMap((device) => nodesOf(device).map((node) => [node, device.name])));
-  const mounts: MountOf[] = [];
+  const mounts = new Map<string, MountOf>();
   for (const { number, point, type, source, options } of mountLines(host)) {
     const device = numbers.get(number) ?? sources.get(source);
-    if (device === undefined || mounts.length >= MAX_MOUNTS) continue;
-    mounts.push({ device, point, type, readOnly: options.split(',').includes('ro') });
+    if (device === undefined || mounts.size >= MAX_MOUNTS) continue;
+    const mount = { device, point, type, readOnly: options.split(',').includes('ro') };
+    mounts.set(JSON.stringify(mount), mount);
   }
   const swaps = text(`${host.proc}/swaps`)
     .split('\n')
     .slice(1)
     .map((line) => unescaped(line.split(/\s/)[0] ?? ''));
   return {
-    mounts,
+    mounts: [...mounts.values()],
     swaps: swaps.filter((node) => sources.has(node)),
     holders: all.slice(1).flatMap((device) => (attribute(device, 'partition') === undefined ? [device.name] : [])),
   };
 }
 
-/** Of the host's first process, and where that is refused of this one. */
+/** Of the host's first process and of this one: the same lines twice where they share a namespace. */
 export function mountLines(host: Host): readonly MountLine[] {
-  const lines = text(`${host.proc}/1/mountinfo`) || text('/proc/self/mountinfo');
+  const lines = [`${host.proc}/1/mountinfo`, '/proc/self/mountinfo'].map(text).join('\n');
   return lines.split('\n').flatMap((line) => {
     const [, number = '', point = '', options = '', type = '', source = '', more = ''] =
       /^\d+ \d+ (\S+) \S+ (\S+) (\S+) .*?- (\S+) (\S+) (\S+)$/.exec(line) ?? [];

@@ -16,8 +16,9 @@ import { readXattrs, type Xattrs } from './xattrs.ts';
 
 /** Of one file: a log or a database that grew, a dropped archive. */
 const FILE_BYTES = 2 * 1024 ** 3;
-/** Larger files are archived after all others. */
+/** Larger files are archived after all others, and so are sparse ones and further names of a file. */
 const LARGE_BYTES = 32 * 1024 ** 2;
+const METACOPY = 'metacopy: its content is in a lower layer';
 const XATTRS = 'extended attributes of more than 128 KiB of base64: an archive has the first of them';
 /** Names of one container. */
 const MAX_ITEMS = 1_000_000;
@@ -42,7 +43,8 @@ export async function* layerMembers(
   const { upper, lower } = folders;
   const xattrs = await readXattrs(context, host.path(upper), label);
   const below = lowerLayers(host.root, lower);
-  // large files come last, so that nobody can fill the archive's bytes before the small ones are in it
+  // what costs the archive much and an intruder little comes last: nobody fills its bytes before the small files are in
+  const costly = costlyFiles();
   const later = new Set<string>();
   const pass = async function* (first: boolean): AsyncGenerator<Member> {
     const told = first ? gap : (): void => undefined;
@@ -50,7 +52,7 @@ export async function* layerMembers(
     for await (const item of paced(items)) {
       const path = item.path.toString('latin1');
       if (path === '') continue; // the container's "/" itself
-      if (first && item.kind === 'file' && item.stats.size > LARGE_BYTES) later.add(path);
+      if (first && costly(item)) later.add(path);
       const wanted = first ? !later.has(path) : later.delete(path);
       if (!wanted && item.kind !== 'directory') continue;
       const about = aboutItem(item, below, label, xattrs.get(path), wanted ? gap : told);
@@ -62,9 +64,23 @@ export async function* layerMembers(
           gap({ reason: 'truncated', name: `${nameBelow(label, item.path)}: ${left} attributes left`, detail: XATTRS });
         return row(driftRow({ ...drift, member: path, sha256: truncated === undefined ? sha256 : undefined }));
       };
-      const member = memberOf(item, { prefix: '', label, gap, fileBytes: FILE_BYTES, budget, recorded });
+      const { metacopy } = about.marks;
+      const member = memberOf(item, {
+        prefix: '',
+        label,
+        // nothing of this layer is lost with a metacopy's hole
+        gap: (found) => (metacopy && found.reason === 'truncated' ? undefined : gap(found)),
+        fileBytes: metacopy ? 0 : FILE_BYTES,
+        budget,
+        recorded,
+      });
       if (member === undefined) await row(driftRow(drift));
-      else yield about.xattrs === undefined ? member : { ...member, xattrs: about.xattrs };
+      else
+        yield {
+          ...member,
+          ...(metacopy ? { truncated: METACOPY } : {}),
+          ...(about.xattrs === undefined ? {} : { xattrs: about.xattrs }),
+        };
     }
   };
   try {
@@ -75,6 +91,18 @@ export async function* layerMembers(
   } finally {
     below.close();
   }
+}
+
+/** True for large files, sparse ones, and all names of a file but the first that is asked about. */
+function costlyFiles(): (item: TreeItem) => boolean {
+  const linked = new Set<string>();
+  return ({ kind, stats }) => {
+    if (kind !== 'file') return false;
+    const inode = `${stats.dev}:${stats.ino}`;
+    if (linked.has(inode)) return true;
+    if (stats.nlink > 1n) linked.add(inode);
+    return stats.size > LARGE_BYTES || stats.blocks * 512n < stats.size;
+  };
 }
 
 /** The folders without links on the way to them (an engine's own folder may be one); undefined without an upper one. */
@@ -112,7 +140,8 @@ function aboutItem(
   const marks = marksOf(item, xattrs);
   let lower: BigIntStats | 'unknown' | undefined;
   try {
-    lower = below.find(item.path);
+    // what was renamed has its lower one under another name, and so has all that is below it
+    lower = marks.redirect === undefined ? below.find(item.path) : 'unknown';
   } catch (error) {
     lower = 'unknown';
     gap(gapOf(error, nameBelow(`${label}: lower layers`, item.path)));

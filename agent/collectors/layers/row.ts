@@ -9,7 +9,7 @@ import type { Marks } from './overlay.ts';
 import type { Executed } from './processes.ts';
 import type { Xattrs } from './xattrs.ts';
 
-/** `unknown` where the lower layers could not be looked at. */
+/** `unknown` where the lower layers could not be looked at, and at or below what was renamed: see `redirect`. */
 type Change = 'added' | 'changed' | 'deleted' | 'opaque' | 'metadata' | 'unknown';
 
 export interface DriftItem {
@@ -35,7 +35,7 @@ export function driftRow(drift: DriftItem): Record<string, unknown> {
   return {
     file: {
       ...textField('path', Buffer.concat([Buffer.from('/'), path])),
-      type: marks.whiteout ? undefined : kind,
+      type: marks.whiteout ? undefined : kind === 'directory' ? 'dir' : kind,
       ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
       ...(marks.whiteout ? {} : described(stats)),
       ...(sha256 === undefined ? {} : { hash: { sha256 } }),

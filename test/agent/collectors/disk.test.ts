@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { usesOf } from '../../../agent/collectors/disk/mounted.ts';
 import { disk } from '../../../agent/collectors/disk.ts';
+import { type Host, hostAt } from '../../../agent/host/host.ts';
 import { readChain, readWhole, records, verifyBundle } from '../../../evidence/index.ts';
 import type { MadeBundle } from '../../helpers/bundle.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
 import { bundleOf, restoredDisk } from '../../helpers/disk-bundle.ts';
 import { type LoopDevice, loopDevice } from '../../helpers/loop-device.ts';
+import { temporaryFolder } from '../../helpers/temporary.ts';
 
 const MEBIBYTE = 1024 ** 2;
 const SMALL = { segment: 8 * MEBIBYTE, chunk: MEBIBYTE, unit: 128 * 1024 };
@@ -140,7 +144,7 @@ async function readStart(file: string, position: number, length: number): Promis
   }
 }
 
-test('device.json tells a mounted device from one at rest, with its geometry', async (t) => {
+test('device.json tells a device that is mounted or read-only from one not known to be at rest, with its geometry', async (t) => {
   if (!needs(t, 'losetup', 'mkfs.ext4')) return;
   const device = await withFiles(t, 32 * MEBIBYTE, 'mkfs.ext4', '-q', '-F');
   const { mount } = device;
@@ -149,12 +153,55 @@ test('device.json tells a mounted device from one at rest, with its geometry', a
     return rowsOf(artefacts.get(`80-disk/${device.name}/device.json`))[0]?.impound as Record<string, unknown>;
   };
   const resting = await about();
-  assert.deepEqual([resting.live, resting.mounts], [false, []]);
+  assert.deepEqual([resting.live, resting.mounts], [undefined, []]);
   assert.deepEqual([resting.bytes, resting.logicalBlockBytes], [32 * MEBIBYTE, 512]);
   execFileSync('mount', [device.path, mount]);
   const mounted = await about();
   assert.equal(mounted.live, true);
   assert.deepEqual(mounted.mounts, [{ device: device.name, point: mount, type: 'ext4', readOnly: false }]);
   execFileSync('mount', ['-o', 'remount,ro', mount]);
-  assert.equal((await about()).live, false);
+  assert.equal((await about()).live, undefined);
+  execFileSync('umount', [mount]);
+  execFileSync('blockdev', ['--setro', device.path]);
+  try {
+    assert.equal((await about()).live, false);
+  } finally {
+    // the mark would outlive the file behind it, and make the next test's device read-only
+    execFileSync('blockdev', ['--setrw', device.path]);
+  }
+});
+
+test('a device that is mounted where this process does not see it is not called at rest', async (t) => {
+  if (!needs(t, 'losetup', 'mkfs.ext4')) return;
+  const device = await withFiles(t, 32 * MEBIBYTE, 'mkfs.ext4', '-q', '-F');
+  const child = spawn('unshare', [
+    '-m',
+    'sh',
+    '-c',
+    'mount "$0" "$1" && echo mounted && read end',
+    device.path,
+    device.mount,
+  ]);
+  const exited = once(child, 'exit');
+  t.after(async () => {
+    child.stdin.end();
+    await exited;
+  });
+  assert.equal(String((await once(child.stdout, 'data'))[0]), 'mounted\n');
+  const { artefacts } = await collect(disk, { devices: [device.path], ownFolders: [] });
+  const about = rowsOf(artefacts.get(`80-disk/${device.name}/device.json`))[0]?.impound as Record<string, unknown>;
+  assert.deepEqual([about.live, about.mounts], [undefined, []]);
+});
+
+test('mounts of the first process and of this one are both told, once', async (t) => {
+  if (!needs(t, 'losetup', 'mkfs.ext4')) return;
+  const device = await withFiles(t, 32 * MEBIBYTE, 'mkfs.ext4', '-q', '-F');
+  execFileSync('mount', [device.path, device.mount]);
+  const folder = { name: device.name, path: `/sys/block/${device.name}` };
+  const proc = await temporaryFolder(t);
+  await mkdir(join(proc, '1'));
+  await writeFile(join(proc, '1/mountinfo'), `1 1 0:1 / /there rw - ext4 ${device.path} rw\n`);
+  const points = (host: Host) => usesOf(host, folder).mounts.map(({ point }) => point);
+  assert.deepEqual(points(hostAt('/', { proc })), ['/there', device.mount]);
+  assert.deepEqual(points(hostAt('/')), [device.mount]);
 });
