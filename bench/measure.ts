@@ -24,7 +24,7 @@ export interface Measured {
   readonly ratio: string;
   readonly wanted: string;
   /** Undefined where nothing is promised. */
-  readonly met?: boolean;
+  readonly met?: boolean | undefined;
 }
 
 export function median(values: readonly number[]): number {

@@ -185,6 +185,7 @@ async function quick({ folder, socket, containers }: BusyNode, rounds: number): 
       wanted: 'under 3 s',
       met: time < 3,
     },
-    peakMemory(runs.map((ran) => ran.peakBytes)),
+    // time is promised here, memory of the longer captures
+    { ...peakMemory(runs.map((ran) => ran.peakBytes)), wanted: '', met: undefined },
   ];
 }

@@ -37,6 +37,7 @@ import { printReport } from '../bundles/verify-bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
 import { publicHalf, type SigningKey, signingKey } from '../key.ts';
+import { saveMemory } from '../memory.ts';
 import { captureProgress } from '../terminal/progress.ts';
 import { software } from '../version.ts';
 import { printSummary } from './summary.ts';
@@ -61,6 +62,7 @@ export interface LocalCapture {
 }
 
 export async function captureLocal(argv: CaptureArguments, environment: Environment): Promise<ExitCode> {
+  if (argv.profile !== 'quick') saveMemory();
   const plan = await makePlan(argv);
   const key = await signingKey(argv.key, environment);
   const captured = await capture(argv, plan, key, environment);
