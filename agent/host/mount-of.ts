@@ -1,7 +1,8 @@
 // Which file system an open descriptor is on, asked of the kernel alone: a FUSE or network one may never answer.
 import { readFileSync } from 'node:fs';
 import { Refusal } from './errno.ts';
-import { BLOCKING, MAX_MOUNTINFO } from './mounts.ts';
+import { MAX_MOUNTINFO, mountLines } from './mountinfo.ts';
+import { BLOCKING } from './mounts.ts';
 import { kernelReader } from './read.ts';
 
 /** Internal mounts of the kernel stand in no mountinfo. */
@@ -33,5 +34,6 @@ function mountType(mountinfo: string, id: string): string | undefined {
   } catch {
     return undefined; // the process has ended; the next one may tell
   }
-  return new RegExp(`^${id} .*? - (\\S+) `, 'm').exec(text)?.[1];
+  for (const mount of mountLines(text)) if (mount.id === id) return mount.type;
+  return undefined;
 }

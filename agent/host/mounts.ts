@@ -1,5 +1,6 @@
 // What is mounted where, as this process sees it, and which of that is not to be touched. proc_pid_mountinfo(5).
 import { Refusal } from './errno.ts';
+import { MAX_MOUNTINFO, type MountLine, mountLines } from './mountinfo.ts';
 import { kernelReader } from './read.ts';
 
 /** Whose server is a program or another machine: reading, and even asking for a file's size, can block for good. */
@@ -8,8 +9,6 @@ export const BLOCKING =
 /** No files of anybody's: other collectors read what matters there. */
 const KERNEL =
   /^(?:proc|sysfs|cgroup2?|debugfs|tracefs|securityfs|selinuxfs|bpf|configfs|pstore|efivarfs|devpts|mqueue|hugetlbfs|binfmt_misc|rpc_pipefs|nsfs|fusectl|nfsd)$/;
-
-export const MAX_MOUNTINFO = 8 * 1024 * 1024;
 
 export interface Mount {
   readonly type: string;
@@ -24,12 +23,6 @@ export interface Mounts {
   at(path: string): Mount | undefined;
 }
 
-interface Line {
-  readonly id: string;
-  readonly parent: string;
-  readonly type: string;
-}
-
 /** Throws the system's errors, and a Refusal where the table is longer than MAX_MOUNTINFO. */
 export function readMounts(mountinfo = '/proc/self/mountinfo'): Mounts {
   const { bytes, left } = kernelReader().read(mountinfo, MAX_MOUNTINFO);
@@ -38,35 +31,25 @@ export function readMounts(mountinfo = '/proc/self/mountinfo'): Mounts {
       'skipped',
       `more than ${MAX_MOUNTINFO} bytes of mountinfo: what the rest names may be a file system that never answers`,
     );
-  const stacks = new Map<string, Line[]>();
-  for (const line of bytes.toString('latin1').split('\n')) {
-    const [, id = '', parent = '', escaped = '', type = ''] = LINE.exec(line) ?? [];
-    if (escaped === '') continue;
-    const point = unescaped(escaped);
-    const stack = stacks.get(point);
-    if (stack === undefined) stacks.set(point, [{ id, parent, type }]);
-    else stack.push({ id, parent, type });
+  const stacks = new Map<string, MountLine[]>();
+  for (const mount of mountLines(bytes.toString('latin1'))) {
+    const stack = stacks.get(mount.point);
+    if (stack === undefined) stacks.set(mount.point, [mount]);
+    else stack.push(mount);
   }
   const found = new Map<string, Mount>();
   for (const [point, stack] of stacks) found.set(point, mountOf(stack));
   return { at: (path) => found.get(path) };
 }
 
-const LINE = /^(\d+) (\d+) \S+ \S+ (\S+) .*? - (\S+) /;
-
 /**
  * What several mounts at one point come to. The order of lines does not tell which is on top, since a mount that was
  * moved keeps its place: the one on top is no other's parent. What lies below it is not met on the way.
  */
-function mountOf(stack: readonly Line[]): Mount {
+function mountOf(stack: readonly MountLine[]): Mount {
   const covered = new Set(stack.map(({ parent }) => parent));
   const top = stack.findLast(({ id }) => !covered.has(id)) ?? stack.at(-1);
   const blocking = stack.find(({ id, type }) => !covered.has(id) && BLOCKING.test(type));
   const type = (blocking ?? top)?.type ?? '';
   return { type, blocking: blocking !== undefined, kernel: top !== undefined && KERNEL.test(top.type) };
-}
-
-/** Blanks, tabs, newlines and backslashes stand as three octal digits. */
-function unescaped(point: string): string {
-  return point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -2,11 +2,10 @@
 // the image was made, or changed since.
 import { closeSync, fstatSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
+import { MAX_MOUNTINFO, mountLines, superOption } from '../../host/mountinfo.ts';
 import { pinBelow } from '../../host/open.ts';
 import { readKernelText } from '../../host/read.ts';
 import type { HeldFile, ProcessSummary } from '../../host/walk.ts';
-
-const MAX_MOUNTINFO = 4 * 1024 * 1024;
 
 /** Asks for each process's root file system once a mount namespace. */
 export function upperDirectory(host: Host): (process: ProcessSummary, held: HeldFile) => 'upper directory' | undefined {
@@ -22,8 +21,8 @@ export function upperDirectory(host: Host): (process: ProcessSummary, held: Held
 function rootUpperDirectory(host: Host, pid: number): string | undefined {
   try {
     const text = readKernelText(`${host.proc}/${pid}/mountinfo`, MAX_MOUNTINFO);
-    const root = text.split('\n').find((line) => line.split(' ')[4] === '/' && line.includes(' - overlay '));
-    return /[ ,]upperdir=([^, ]+)/.exec(root ?? '')?.[1];
+    const root = mountLines(text).find(({ point, type }) => point === '/' && type === 'overlay');
+    return root === undefined ? undefined : superOption(root, 'upperdir');
   } catch {
     return undefined; // it has ended, or is denied: the walk has declared that
   }

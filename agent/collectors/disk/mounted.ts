@@ -1,6 +1,6 @@
 // Who uses a device: mounts of it or of what is made of it, swap, holders. proc_pid_mountinfo(5), proc_swaps(5).
 import type { Host } from '../../host/host.ts';
-import { MAX_MOUNTINFO } from '../../host/mounts.ts';
+import { MAX_MOUNTINFO, type MountLine, mountLines, unescapeOctal } from '../../host/mountinfo.ts';
 import { kernelReader } from '../../host/read.ts';
 import { attribute, type BlockFolder, madeOf } from './sysfs.ts';
 
@@ -21,31 +21,22 @@ export interface Uses {
   readonly holders: readonly string[];
 }
 
-/** One line of mountinfo; paths one character a byte, octal escapes taken back. */
-export interface MountLine {
-  readonly number: string;
-  readonly point: string;
-  readonly type: string;
-  readonly source: string;
-  readonly options: string;
-}
-
 export function usesOf(host: Host, disk: BlockFolder): Uses {
   const all = madeOf(host.sys, disk);
   const numbers = new Map(all.map((device) => [attribute(device, 'dev'), device.name]));
   // btrfs and others mount under a number of their own: these are known by the name of their source
   const sources = new Map(all.flatMap((device) => nodesOf(device).map((node) => [node, device.name])));
   const mounts = new Map<string, MountOf>();
-  for (const { number, point, type, source, options } of mountLines(host)) {
+  for (const { device: number, point, type, source, options, superOptions } of seenMounts(host)) {
     const device = numbers.get(number) ?? sources.get(source);
     if (device === undefined || mounts.size >= MAX_MOUNTS) continue;
-    const mount = { device, point, type, readOnly: options.split(',').includes('ro') };
+    const mount = { device, point, type, readOnly: `${options},${superOptions}`.split(',').includes('ro') };
     mounts.set(JSON.stringify(mount), mount);
   }
   const swaps = text(`${host.proc}/swaps`)
     .split('\n')
     .slice(1)
-    .map((line) => unescaped(line.split(/\s/)[0] ?? ''));
+    .map((line) => unescapeOctal(line.split(/\s/)[0] ?? ''));
   return {
     mounts: [...mounts.values()],
     swaps: swaps.filter((node) => sources.has(node)),
@@ -54,14 +45,8 @@ export function usesOf(host: Host, disk: BlockFolder): Uses {
 }
 
 /** Of the host's first process and of this one: the same lines twice where they share a namespace. */
-export function mountLines(host: Host): readonly MountLine[] {
-  const lines = [`${host.proc}/1/mountinfo`, '/proc/self/mountinfo'].map(text).join('\n');
-  return lines.split('\n').flatMap((line) => {
-    const [, number = '', point = '', options = '', type = '', source = '', more = ''] =
-      /^\d+ \d+ (\S+) \S+ (\S+) (\S+) .*?- (\S+) (\S+) (\S+)$/.exec(line) ?? [];
-    if (number === '') return [];
-    return [{ number, point: unescaped(point), type, source: unescaped(source), options: `${options},${more}` }];
-  });
+export function seenMounts(host: Host): readonly MountLine[] {
+  return [`${host.proc}/1/mountinfo`, '/proc/self/mountinfo'].flatMap((table) => [...mountLines(text(table))]);
 }
 
 function nodesOf(device: BlockFolder): readonly string[] {
@@ -76,8 +61,4 @@ function text(path: string): string {
   } catch {
     return ''; // refused or not there: the caller asks elsewhere, or there is none
   }
-}
-
-function unescaped(word: string): string {
-  return word.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -1,7 +1,8 @@
 // Which disks hold the folders of the capture itself: an image of the disk it is written to would never end.
 import { statSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
-import { mountLines } from './mounted.ts';
+import { superOption } from '../../host/mountinfo.ts';
+import { seenMounts } from './mounted.ts';
 import { attribute, type BlockFolder, byNumber, numberOf, slavesOf, wholeOf } from './sysfs.ts';
 
 /** More than any stack of device mapper, loop and overlay has. */
@@ -46,12 +47,12 @@ function below(host: Host, device: BlockFolder, found: Map<string, BlockFolder>)
 
 /** File systems with a number of their own: overlay writes to its upper directory, btrfs to the device it names. */
 function behind(host: Host, number: string): readonly string[] {
-  return mountLines(host)
-    .filter((line) => line.number === number)
-    .flatMap(({ type, source, options }) => {
-      const upper = type === 'overlay' ? /(?:^|,)upperdir=([^,]+)/.exec(options)?.[1] : undefined;
+  return seenMounts(host)
+    .filter(({ device }) => device === number)
+    .flatMap((mount) => {
+      const upper = mount.type === 'overlay' ? superOption(mount, 'upperdir') : undefined;
       if (upper !== undefined) return [host.path(upper), upper];
-      return /^\/dev\//.test(source) ? [source, host.path(source)] : [];
+      return /^\/dev\//.test(mount.source) ? [mount.source, host.path(mount.source)] : [];
     });
 }
 

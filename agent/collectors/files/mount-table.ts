@@ -1,29 +1,13 @@
-// All that mountinfo says of a mount namespace's mounts, in the order they were made. proc_pid_mountinfo(5).
-import { MAX_MOUNTINFO } from '../../host/mounts.ts';
+// The mount tables of two namespaces side by side: where what one calls a path stands in the other.
+import { MAX_MOUNTINFO, type MountLine, mountLines } from '../../host/mountinfo.ts';
 import { kernelReader } from '../../host/read.ts';
 
 /** Of one namespace: thousands of pods' volumes. */
 const MAX_MOUNTS = 20_000;
 
-export interface MountEntry {
-  /** "MAJOR:MINOR" of its superblock. */
-  readonly device: string;
-  /** The folder of the file system that is seen here. One character a byte, as `point` is. */
-  readonly root: string;
-  /** Where, seen from the root of the process whose table it is. */
-  readonly point: string;
-  readonly type: string;
-}
-
-/** Throws the system's errors. */
-export function mountTable(mountinfo: string): readonly MountEntry[] {
-  const found: MountEntry[] = [];
-  for (const line of kernelReader().read(mountinfo, MAX_MOUNTINFO).bytes.toString('latin1').split('\n')) {
-    const [, device, root = '', point = '', type = ''] = LINE.exec(line) ?? [];
-    if (device === undefined || found.length >= MAX_MOUNTS) continue;
-    found.push({ device, root: unescaped(root), point: unescaped(point), type });
-  }
-  return found;
+/** In the order they were made. Throws the system's errors. */
+export function mountTable(mountinfo: string): readonly MountLine[] {
+  return [...mountLines(kernelReader().read(mountinfo, MAX_MOUNTINFO).bytes.toString('latin1'), MAX_MOUNTS)];
 }
 
 /**
@@ -32,8 +16,8 @@ export function mountTable(mountinfo: string): readonly MountEntry[] {
  */
 export function translate(
   path: string,
-  inside: readonly MountEntry[],
-  outside: readonly MountEntry[],
+  inside: readonly MountLine[],
+  outside: readonly MountLine[],
 ): readonly string[] {
   const mount = inside.findLast(({ point }) => below(path, point) !== undefined && !hasLonger(path, point, inside));
   if (mount === undefined) return [];
@@ -47,9 +31,7 @@ export function translate(
   });
 }
 
-const LINE = /^\d+ \d+ (\d+:\d+) (\S+) (\S+) .*? - (\S+) /;
-
-function hasLonger(path: string, point: string, mounts: readonly MountEntry[]): boolean {
+function hasLonger(path: string, point: string, mounts: readonly MountLine[]): boolean {
   return mounts.some((other) => other.point.length > point.length && below(path, other.point) !== undefined);
 }
 
@@ -63,9 +45,4 @@ export function below(path: string, folder: string): string | undefined {
 function join(folder: string, rest: string): string {
   if (rest === '') return folder;
   return folder === '/' ? `/${rest}` : `${folder}/${rest}`;
-}
-
-/** Blanks, tabs, newlines and backslashes stand as three octal digits. */
-function unescaped(point: string): string {
-  return point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

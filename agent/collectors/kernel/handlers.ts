@@ -4,6 +4,7 @@ import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
 import type { Host } from '../../host/host.ts';
 import { chunksOf, readWhole, unreadable } from '../../host/kernel-file.ts';
+import { superOption } from '../../host/mountinfo.ts';
 import { openBelow } from '../../host/open.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { findMounts, type Mount } from '../sockets/mounts.ts';
@@ -72,12 +73,10 @@ function* releaseAgents(host: Host, mounts: readonly Mount[], gaps: GapReport[])
   const done = new Set<string>();
   const hierarchies = mounts.filter(({ type }) => type === 'cgroup');
   for (const mount of hierarchies) {
-    const controllers = mount.superOptions.filter(
-      (option) => option !== 'rw' && option !== 'ro' && !option.startsWith('release_agent='),
-    );
-    const inOptions = mount.superOptions
-      .find((option) => option.startsWith('release_agent='))
-      ?.slice('release_agent='.length);
+    const controllers = mount.superOptions
+      .split(',')
+      .filter((option) => option !== 'rw' && option !== 'ro' && !option.startsWith('release_agent='));
+    const inOptions = superOption(mount, 'release_agent');
     const point = Buffer.from(mount.point, 'latin1').toString();
     // only the root of a hierarchy has the file, and only PID 1's mount points are paths of the host
     const file = mount.pid === 1 && mount.root === '/' ? agentFile(host, point, gaps) : undefined;

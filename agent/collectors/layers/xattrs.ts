@@ -1,5 +1,6 @@
 // Extended attributes of a whole folder by one run of getfattr(1): Node has no call for them.
 import type { NodeContext } from '../../context.ts';
+import { unescapeOctal } from '../../host/mountinfo.ts';
 
 /** Of the program's output; a layer has few attributes, unless somebody fills it with them. */
 const OUTPUT_BYTES = 256 * 1024 ** 2;
@@ -53,24 +54,19 @@ export function xattrParser(folder: string): XattrParser {
     found,
     take(line) {
       if (line.startsWith('# file: ')) {
-        const path = unquoted(line.slice(8));
+        const path = unescapeOctal(line.slice(8));
         const below = path === folder ? '' : path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : undefined;
         current = below === undefined ? undefined : new Map();
         if (below !== undefined && current !== undefined) found.set(below, current);
         held += line.length;
       } else if (current !== undefined && line !== '') {
         const [, name, value = ''] = /^((?:[^=\\]|\\[0-7]{3})+)(?:=0s([A-Za-z0-9+/]*=*))?$/.exec(line) ?? [];
-        if (name !== undefined) current.set(utf8(unquoted(name)), Buffer.from(value, 'base64'));
+        if (name !== undefined) current.set(utf8(unescapeOctal(name)), Buffer.from(value, 'base64'));
         held += line.length;
       }
       return held <= HELD_BYTES;
     },
   };
-}
-
-/** getfattr(1) writes line ends and backslashes of names as three octal digits. */
-function unquoted(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 function utf8(latin1: string): string {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { listNumbers } from '../../host/list.ts';
+import { MAX_MOUNTINFO, mountLines } from '../../host/mountinfo.ts';
 import { readKernelText } from '../../host/read.ts';
 
 export interface HiddenOrder {
@@ -29,7 +30,6 @@ export interface HiddenFindings {
 const MAX_PIDS = 4_194_304;
 const MAX_CGROUPS = 50_000;
 const DEFAULT_PID_MAX = 32_768;
-const MAX_MOUNTINFO = 8 * 1024 * 1024;
 
 Error.stackTraceLimit = 0;
 parentPort?.postMessage(search(workerData as HiddenOrder));
@@ -75,8 +75,7 @@ function mountedOver(proc: string): readonly number[] {
     ['self', proc],
   ]) {
     try {
-      for (const line of readKernelText(`${proc}/${who}/mountinfo`, MAX_MOUNTINFO).split('\n')) {
-        const point = line.split(' ', 5)[4] ?? '';
+      for (const { point } of mountLines(readKernelText(`${proc}/${who}/mountinfo`, MAX_MOUNTINFO))) {
         const pid = point.startsWith(`${seenAs}/`) ? Number.parseInt(point.slice(`${seenAs}/`.length), 10) : Number.NaN;
         if (pid > 0) found.add(pid);
       }

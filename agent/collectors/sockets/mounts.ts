@@ -2,16 +2,11 @@
 import { closeSync } from 'node:fs';
 import type { Host } from '../../host/host.ts';
 import { chunksOf, openFile, unreadable } from '../../host/kernel-file.ts';
+import { type MountLine, parseMountLine } from '../../host/mountinfo.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import { lineSplitter } from './lines.ts';
 
-export interface Mount {
-  /** Root of the mount within its file system; "net:[4026532281]" for a pinned namespace. */
-  readonly root: string;
-  /** Where it is mounted, as the process sees it. Latin1 text: one character a byte. */
-  readonly point: string;
-  readonly type: string;
-  readonly superOptions: readonly string[];
+export interface Mount extends MountLine {
   /** A process whose mount table shows it. */
   readonly pid: number;
 }
@@ -25,7 +20,7 @@ const TABLE_BYTES = 16 * 1024 * 1024;
 export function findMounts(
   host: Host,
   processes: readonly ProcessSummary[],
-  wanted: (mount: Mount) => boolean,
+  wanted: (mount: MountLine) => boolean,
 ): { readonly mounts: readonly Mount[]; readonly unread: number } {
   const mounts: Mount[] = [];
   const seen = new Set<number>();
@@ -42,8 +37,8 @@ export function findMounts(
     try {
       const lines = lineSplitter({
         line(text) {
-          const mount = parseMount(text, pid);
-          if (mount !== undefined && wanted(mount)) mounts.push(mount);
+          const mount = parseMountLine(text);
+          if (mount !== undefined && wanted(mount)) mounts.push({ ...mount, pid });
         },
         end() {},
       });
@@ -57,19 +52,4 @@ export function findMounts(
     }
   }
   return { mounts, unread };
-}
-
-/** One line of mountinfo, or undefined. */
-export function parseMount(text: string, pid: number): Mount | undefined {
-  const separator = text.indexOf(' - ');
-  if (separator === -1) return undefined;
-  const [, , , root, point] = text.slice(0, separator).split(' ');
-  const [type, , options] = text.slice(separator + 3).split(' ');
-  if (root === undefined || point === undefined || type === undefined) return undefined;
-  return { root: unescaped(root), point: unescaped(point), type, superOptions: (options ?? '').split(','), pid };
-}
-
-/** Blank, tab, newline and backslash stand as three octal digits. */
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8) & 0xff));
 }

@@ -1,7 +1,7 @@
 // Which folders the timeline walks: the host's root, and every container's upper directory under a name of its own.
 import type { KnownContainer } from '../../containers.ts';
 import type { NodeContext } from '../../context.ts';
-import { MAX_MOUNTINFO } from '../../host/mounts.ts';
+import { MAX_MOUNTINFO, mountLines, superOption } from '../../host/mountinfo.ts';
 import { kernelReader } from '../../host/read.ts';
 import { resolveBelow } from '../../host/resolve.ts';
 import type { TimelineTree } from './shared.ts';
@@ -54,18 +54,13 @@ function resolved(root: string, path: string): string {
 /** Where the containers' overlays are mounted: they show the image's files again, once a container. */
 function mergedViews(uppers: ReadonlySet<string>): readonly string[] {
   const points: string[] = [];
-  for (const line of kernelReader().read('/proc/self/mountinfo', MAX_MOUNTINFO).bytes.toString('latin1').split('\n')) {
-    const [, point, upper] = /^\d+ \d+ \S+ \S+ (\S+) .*? - overlay \S+ \S*?\bupperdir=([^,\s]+)/.exec(line) ?? [];
-    if (point === undefined || upper === undefined) continue;
-    const text = octal(upper);
+  const table = kernelReader().read('/proc/self/mountinfo', MAX_MOUNTINFO).bytes.toString('latin1');
+  for (const mount of mountLines(table)) {
+    const upper = mount.type === 'overlay' ? superOption(mount, 'upperdir') : undefined;
+    if (upper === undefined) continue;
     // an engine may have given it relative to its own folder, where the options were too long
-    if ([...uppers].some((known) => known === text || (!text.startsWith('/') && known.endsWith(`/${text}`))))
-      points.push(octal(point));
+    if ([...uppers].some((known) => known === upper || (!upper.startsWith('/') && known.endsWith(`/${upper}`))))
+      points.push(mount.point);
   }
   return points;
-}
-
-/** Blanks, tabs, newlines and backslashes stand as three octal digits, see proc_pid_mountinfo(5). */
-function octal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }

@@ -2,10 +2,11 @@
 import { readlinkSync } from 'node:fs';
 import type { NodeContext } from '../../context.ts';
 import { DENIED, gapOf } from '../../host/errno.ts';
+import type { MountLine } from '../../host/mountinfo.ts';
 import { BLOCKING } from '../../host/mounts.ts';
 import { paced } from '../../host/tree.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
-import { below, type MountEntry, mountTable } from '../files/mount-table.ts';
+import { below, mountTable } from '../files/mount-table.ts';
 
 /** devtmpfs holds device nodes, and what somebody hides among them. */
 const IN_MEMORY = /^(?:tmpfs|ramfs|devtmpfs)$/;
@@ -42,7 +43,7 @@ export interface Superblock {
 
 export async function superblocks(context: NodeContext): Promise<readonly Superblock[]> {
   const all = new Map<string, Superblock & { readonly ways: Way[] }>();
-  const add = (mount: MountEntry, way: Way): void => {
+  const add = (mount: MountLine, way: Way): void => {
     const key = `${mount.device} ${mount.root}`;
     const known = all.get(key) ?? { device: mount.device, root: mount.root, type: mount.type, ways: [] };
     known.ways.push(way);
@@ -75,7 +76,7 @@ export async function superblocks(context: NodeContext): Promise<readonly Superb
   return largest(all.values()).sort((a, b) => rank(a, pids) - rank(b, pids));
 }
 
-function inMemory(table: readonly MountEntry[]): readonly MountEntry[] {
+function inMemory(table: readonly MountLine[]): readonly MountLine[] {
   return table.filter(({ type }) => IN_MEMORY.test(type));
 }
 
@@ -88,7 +89,7 @@ function hostPathOf(point: string, root: string): string | undefined {
 /** Each mount namespace but our own, with the first of its processes that lets us look. */
 async function namespaces(
   context: NodeContext,
-): Promise<readonly { readonly process: ProcessSummary; readonly table: readonly MountEntry[] }[]> {
+): Promise<readonly { readonly process: ProcessSummary; readonly table: readonly MountLine[] }[]> {
   const own = ownNamespace();
   const groups = new Map<number, ProcessSummary[]>();
   let denied = 0;
@@ -103,7 +104,7 @@ async function namespaces(
     else known.push(process);
   }
   if (denied > 0) context.gap({ reason: 'denied', name: `mount namespaces of ${denied} processes`, detail: DENIED });
-  const found: { process: ProcessSummary; table: readonly MountEntry[] }[] = [];
+  const found: { process: ProcessSummary; table: readonly MountLine[] }[] = [];
   for await (const [mntns, processes] of paced([...groups].slice(0, MAX_NAMESPACES))) {
     let failure: unknown;
     for (const process of processes.slice(0, MAX_TRIES)) {
@@ -129,7 +130,7 @@ function ownNamespace(): number | undefined {
 }
 
 /** The way to a mount leads through all that is mounted above it; what is mounted in it the walk itself leaves out. */
-function blockedBy({ point }: MountEntry, table: readonly MountEntry[]): string | undefined {
+function blockedBy({ point }: MountLine, table: readonly MountLine[]): string | undefined {
   const one = table.find((other) => BLOCKING.test(other.type) && below(point, other.point) !== undefined);
   return one === undefined ? undefined : neverAnswers(one.type);
 }

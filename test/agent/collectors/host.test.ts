@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { clock } from '../../../agent/collectors/clock.ts';
-import { parseMount } from '../../../agent/collectors/host/mounts.ts';
 import { collectHost, host } from '../../../agent/collectors/host.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import type { ClockSample } from '../../../evidence/index.ts';
@@ -95,12 +94,6 @@ test('a machine that is no instance is asked nothing', async (t) => {
   const root = await tree(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
   const { footprint } = await collect(host, { host: hostAt(root) });
   assert.deepEqual(footprint, []);
-});
-
-test('a line of mountinfo with optional fields, and one that is none', () => {
-  const mount = parseMount('36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue');
-  assert.deepEqual([mount?.root, mount?.point, mount?.type, mount?.source], ['/mnt1', '/mnt2', 'ext3', '/dev/root']);
-  assert.equal(parseMount('nonsense'), undefined);
 });
 
 test('the clock is read at the start, at each phase and at the end, into the table and onto the chain', async () => {

@@ -6,7 +6,6 @@ import { endpoint, networkAddress, wordsAddress } from '../../../agent/collector
 import { FILES } from '../../../agent/collectors/sockets/files.ts';
 import { interfaceTable } from '../../../agent/collectors/sockets/interfaces.ts';
 import { lineSplitter } from '../../../agent/collectors/sockets/lines.ts';
-import { parseMount } from '../../../agent/collectors/sockets/mounts.ts';
 import { parserFor } from '../../../agent/collectors/sockets/parsers.ts';
 import type { Neighbour, Route } from '../../../agent/collectors/sockets/routes.ts';
 import type { Socket } from '../../../agent/collectors/sockets/socket.ts';
@@ -159,17 +158,6 @@ test('routes, neighbours and interfaces of a namespace come together', () => {
   assert.deepEqual(interfaces.find(({ name }) => name === 'v0')?.addresses, ['172.30.0.1/24']);
   assert.deepEqual(interfaces.find(({ name }) => name === 'lo')?.addresses, ['::1/128', '2001:db8::5/64', '127.0.0.1']);
   assert.deepEqual(unplaced, ['10.9.8.7'], 'no route on a link explains an address of lo');
-});
-
-test('a pinned namespace is read from a mount table, its path with what mountinfo escapes', () => {
-  const mount = parseMount('100 23 0:4 net:[4026532281] /run/netns/a\\040b rw shared:5 - nsfs nsfs rw', 1);
-  assert.deepEqual(mount, {
-    root: 'net:[4026532281]',
-    point: '/run/netns/a b',
-    type: 'nsfs',
-    superOptions: ['rw'],
-    pid: 1,
-  });
 });
 
 test('property: no parser throws, and none invents a socket without an inode, whatever the bytes', () => {
