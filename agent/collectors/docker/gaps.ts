@@ -1,21 +1,12 @@
-// Which gap an engine's failure is, in the same words for the same cause.
+// Which gap an engine's failure is: what the status of its HTTP answer means.
 import { type GapReport, gap } from '../../../capture/index.ts';
-import { describeError, errnoOf, ImpoundError } from '../../../evidence/index.ts';
+import type { ImpoundError } from '../../../evidence/index.ts';
+import { callGap } from '../../runtime/call-gap.ts';
 import { engineStatus } from '../../runtime/docker.ts';
 
 /** `name` is the thing that could not be had; `stopped` tells a stopped capture from a collector out of time. */
 export function engineGap(error: unknown, name: string, stopped: AbortSignal): GapReport {
-  const message = describeError(error);
-  if (!(error instanceof ImpoundError)) return gap('failed', name, message);
-  if (error.code === 'deadline') return gap('timeout', name, message);
-  if (error.code === 'content-too-large') return gap('truncated', name, message);
-  if (error.code === 'aborted') {
-    if (stopped.aborted) return gap('aborted', name, 'the capture was stopped before the engine had answered');
-    return gap('timeout', name, "the collector's time was used up before the engine had answered");
-  }
-  const errno = errnoOf(error.cause);
-  if (errno === 'EACCES' || errno === 'EPERM') return gap('denied', name, message);
-  return statusGap(error, name);
+  return callGap(error, { name, stopped, whom: 'engine' }, (answer) => statusGap(answer, name));
 }
 
 function statusGap(error: ImpoundError, name: string): GapReport {
