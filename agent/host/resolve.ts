@@ -1,7 +1,7 @@
 // Follows links as the host itself would, without ever leaving its root, for those who want the path and not the file.
 import { closeSync } from 'node:fs';
 import { Refusal } from './errno.ts';
-import { readMounts } from './mounts.ts';
+import { type Mounts, readMounts } from './mounts.ts';
 import { pinAt } from './pin.ts';
 
 /**
@@ -10,9 +10,18 @@ import { pinAt } from './pin.ts';
  * time the result is used: whoever opens it follows no link again.
  */
 export function resolveBelow(root: string, path: string): string {
-  const { fd, path: found } = pinAt({ path: root, mounts: readMounts(), withKernel: true }, Buffer.from(path), 'all');
-  closeSync(fd);
-  const text = found.toString('utf8');
-  if (Buffer.from(text).equals(found)) return `/${text}`;
-  throw new Refusal('skipped', 'a link on the way leads to a name that is no UTF-8');
+  return resolver(root)(path);
+}
+
+/** resolveBelow() for many paths: what is mounted is read once, at the first. */
+export function resolver(root: string): (path: string) => string {
+  let mounts: Mounts | undefined;
+  return (path) => {
+    mounts ??= readMounts();
+    const { fd, path: found } = pinAt({ path: root, mounts, withKernel: true }, Buffer.from(path), 'all');
+    closeSync(fd);
+    const text = found.toString('utf8');
+    if (Buffer.from(text).equals(found)) return `/${text}`;
+    throw new Refusal('skipped', 'a link on the way leads to a name that is no UTF-8');
+  };
 }

@@ -5,7 +5,7 @@ import { errnoOf, gapOf } from '../host/errno.ts';
 import type { Host } from '../host/host.ts';
 import { pinBelow } from '../host/open.ts';
 import { readBelow, readKernelText } from '../host/read.ts';
-import { resolveBelow } from '../host/resolve.ts';
+import { resolveBelow, resolver } from '../host/resolve.ts';
 import { jsonOf } from './grpc-json.ts';
 
 /** Where Debian, Red Hat and CRI-O itself put it; storage.conf(5) can name another. */
@@ -48,9 +48,17 @@ export function hasStorage(host: Host): boolean {
   }
 }
 
+/** Reads below the host's root, each path by the host's own links. */
+interface Reader {
+  readonly host: Host;
+  readonly resolve: (path: string) => string;
+  readonly gap: (gap: Gap) => void;
+}
+
 /** None where there is no such storage here. What could not be read is given to `gap`. */
 export function* storedContainers(host: Host, gap: (gap: Gap) => void): Generator<StoredContainer> {
-  const listed = jsonIn(host, LIST, MAX_LIST_BYTES, gap);
+  const reader: Reader = { host, resolve: resolver(host.root), gap };
+  const listed = jsonIn(reader, LIST, MAX_LIST_BYTES);
   const entries = Array.isArray(listed) ? listed.map(record) : [];
   if (entries.length > MAX_STORED) {
     const name = `${LIST}: ${entries.length - MAX_STORED} left`;
@@ -60,15 +68,15 @@ export function* storedContainers(host: Host, gap: (gap: Gap) => void): Generato
     const id = text(entry.id);
     // it becomes a path below
     if (id === undefined || !/^[0-9a-f]{64}$/.test(id)) continue;
-    const config = userdata(host, id, 'config.json', gap);
-    const state = userdata(host, id, 'state.json', gap);
+    const config = userdata(reader, id, 'config.json');
+    const state = userdata(reader, id, 'state.json');
     const own = texts(config.annotations);
     // CRI-O keeps the labels that the kubelet gave as one JSON text
     const annotations = { ...texts(parsedRecord(own['io.kubernetes.cri-o.Labels'] ?? '')), ...own };
     const metadata = parsedRecord(text(entry.metadata) ?? '');
     const engine = isCrio(annotations, metadata) ? 'cri-o' : 'podman';
-    const pid = pidOf(host, id);
-    const layer = layerOf(host, text(entry.layer), gap);
+    const pid = pidOf(reader, id);
+    const layer = layerOf(reader, text(entry.layer));
     const found = { id, entry, metadata, config, state, annotations, engine } as const;
     yield { ...found, ...(pid === undefined ? {} : { pid }), ...(layer === undefined ? {} : { layer }) };
   }
@@ -79,21 +87,21 @@ function isCrio(annotations: Readonly<Record<string, string>>, metadata: Readonl
 }
 
 /** CRI-O writes below both folders, podman below the first one. */
-function userdata(host: Host, id: string, name: string, gap: (gap: Gap) => void): Readonly<Record<string, unknown>> {
+function userdata(reader: Reader, id: string, name: string): Readonly<Record<string, unknown>> {
   for (const folder of [STORAGE, RUN_STORAGE]) {
-    const found = jsonIn(host, `${folder}/overlay-containers/${id}/userdata/${name}`, MAX_CONFIG_BYTES, gap);
+    const found = jsonIn(reader, `${folder}/overlay-containers/${id}/userdata/${name}`, MAX_CONFIG_BYTES);
     if (found !== undefined) return record(found);
   }
   return {};
 }
 
 /** The PID is believed where the process is in the container's cgroup: PIDs are used again. */
-function pidOf(host: Host, id: string): number | undefined {
+function pidOf(reader: Reader, id: string): number | undefined {
   for (const folder of [RUN_STORAGE, STORAGE]) {
     const path = `${folder}/overlay-containers/${id}/userdata/pidfile`;
-    const pid = Number(textIn(host.root, path, 32)?.trim() || undefined);
+    const pid = Number(textIn(reader, path, 32)?.trim() || undefined);
     if (!Number.isInteger(pid) || pid < 1) continue;
-    if (cgroupOf(host, pid)?.includes(id)) return pid;
+    if (cgroupOf(reader.host, pid)?.includes(id)) return pid;
   }
   return undefined;
 }
@@ -107,16 +115,17 @@ function cgroupOf(host: Host, pid: number): string | undefined {
 }
 
 /** `lower` names folders by short links, the topmost one first: "l/7XK…:l/Q2B…". */
-function layerOf(host: Host, id: string | undefined, gap: (gap: Gap) => void): StoredContainer['layer'] {
+function layerOf(reader: Reader, id: string | undefined): StoredContainer['layer'] {
   if (id === undefined || !/^[0-9a-f]{64}$/.test(id)) return undefined;
   const folder = `${STORAGE}/overlay/${id}`;
+  const { resolve, gap } = reader;
   const lower: string[] = [];
-  for (const link of (textIn(host.root, `${folder}/lower`, MAX_LOWER_BYTES) ?? '').split(':')) {
+  for (const link of (textIn(reader, `${folder}/lower`, MAX_LOWER_BYTES) ?? '').split(':')) {
     if (!/^l\/[A-Z0-9]+$/.test(link)) continue;
     try {
-      const found = resolveBelow(host.root, `${STORAGE}/overlay/${link}`);
+      const found = resolve(`${STORAGE}/overlay/${link}`);
       // the links are files like others: one that leads elsewhere would pass off that as part of an image
-      if (found.startsWith(`${resolveBelow(host.root, STORAGE)}/overlay/`)) lower.push(found);
+      if (found.startsWith(`${resolve(`${STORAGE}/overlay`)}/`)) lower.push(found);
       else gap({ reason: 'skipped', name: `${STORAGE}/overlay/${link}`, detail: 'it leads out of the storage' });
     } catch (error) {
       gap(gapOf(error, `${STORAGE}/overlay/${link}`));
@@ -125,9 +134,9 @@ function layerOf(host: Host, id: string | undefined, gap: (gap: Gap) => void): S
   return { upper: `${folder}/diff`, lower };
 }
 
-function jsonIn(host: Host, path: string, bound: number, gap: (gap: Gap) => void): unknown {
+function jsonIn({ host, resolve, gap }: Reader, path: string, bound: number): unknown {
   try {
-    const { bytes, left } = readBelow(host.root, resolveBelow(host.root, path), bound);
+    const { bytes, left } = readBelow(host.root, resolve(path), bound);
     if (left > 0) {
       gap({ reason: 'truncated', name: `${path}: ${left} bytes left`, detail: `larger than ${bound} bytes` });
       return undefined;
@@ -141,9 +150,9 @@ function jsonIn(host: Host, path: string, bound: number, gap: (gap: Gap) => void
   }
 }
 
-function textIn(root: string, path: string, bound: number): string | undefined {
+function textIn({ host, resolve }: Reader, path: string, bound: number): string | undefined {
   try {
-    return readBelow(root, resolveBelow(root, path), bound).bytes.toString('utf8');
+    return readBelow(host.root, resolve(path), bound).bytes.toString('utf8');
   } catch {
     return undefined; // a file that not every container has
   }

@@ -4,7 +4,7 @@ import type { Gap, Member, MemberRecord } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { errnoOf, gapOf, VANISHED } from '../../host/errno.ts';
 import { pinBelow } from '../../host/open.ts';
-import { resolveBelow } from '../../host/resolve.ts';
+import { resolver } from '../../host/resolve.ts';
 import { nameBelow, paced, type TreeItem, walkTree } from '../../host/tree.ts';
 import { memberOf } from '../../host/tree-archive.ts';
 import { type LowerLayers, lowerLayers } from './lower.ts';
@@ -112,9 +112,10 @@ function realFolders(
   label: string,
   gap: (gap: Gap) => void,
 ): { readonly upper: string; readonly lower: readonly string[] } | undefined {
+  const resolve = resolver(root);
   const real = (path: string, name: string): string | undefined => {
     try {
-      const found = resolveBelow(root, path);
+      const found = resolve(path);
       closeSync(pinBelow(root, found));
       return found;
     } catch (error) {

@@ -3,7 +3,7 @@ import type { KnownContainer } from '../../containers.ts';
 import type { NodeContext } from '../../context.ts';
 import { MAX_MOUNTINFO, mountLines, superOption } from '../../host/mountinfo.ts';
 import { kernelReader } from '../../host/read.ts';
-import { resolveBelow } from '../../host/resolve.ts';
+import { resolver } from '../../host/resolve.ts';
 import type { TimelineTree } from './shared.ts';
 
 interface Trees {
@@ -18,10 +18,11 @@ export async function timelineTrees({ host, containers }: NodeContext): Promise<
   const elsewhere: string[] = [];
   const uppers = new Set<string>();
   const taken = new Set<string>();
+  const resolve = resolver(host.root);
   for (const container of (await containers()).containers) {
     const { id, layer } = container;
     if (layer === undefined) continue;
-    const upper = resolved(host.root, layer.upper);
+    const upper = resolved(resolve, layer.upper);
     if (uppers.has(upper)) continue;
     uppers.add(upper);
     const prefix = containerPrefix(container, taken);
@@ -43,9 +44,9 @@ function containerPrefix({ id }: KnownContainer, taken: Set<string>): string {
   return prefix;
 }
 
-function resolved(root: string, path: string): string {
+function resolved(resolve: (path: string) => string, path: string): string {
   try {
-    return resolveBelow(root, path);
+    return resolve(path);
   } catch {
     return path;
   }
