@@ -54,6 +54,16 @@ export function containerIdentity(cgroupText: string): ContainerIdentity | undef
   return best;
 }
 
+/**
+ * A cgroup's path up to the folder that is named for the container. Undefined where it is not in it, and where the path
+ * leads out of the cgroup namespace we are in ("/.."): where that is cannot be told.
+ */
+export function containerCgroup(path: string, containerId: string): string | undefined {
+  const segments = path.split('/');
+  const index = segments.findIndex((segment) => segment.includes(containerId));
+  return index === -1 || segments.includes('..') ? undefined : segments.slice(0, index + 1).join('/');
+}
+
 function weight(identity: ContainerIdentity): number {
   return (identity.within?.length ?? 0) * 4 + (identity.containerId ? 2 : 0) + (identity.podUid ? 1 : 0);
 }

@@ -1,6 +1,8 @@
 // What a container consumes, as its cgroup counts it, whichever engine runs it. cgroups(7), kernel documents
 // admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
+
 import type { Host } from '../../host/host.ts';
+import { containerCgroup } from '../../host/identity.ts';
 import { readWhole } from '../../host/kernel-file.ts';
 
 /** Folders of one container: by controller with version 1, one for all ("") with version 2. */
@@ -33,7 +35,7 @@ export function cgroupPlace(host: Host, text: string, containerId: string): Cgro
   const folders = new Map<string, string>();
   for (const line of text.split('\n', 64)) {
     const [, hierarchy, controllers = '', path = ''] = /^(\d+):([^:]*):(\/.*)$/.exec(line) ?? [];
-    const own = ownPath(path, containerId);
+    const own = containerCgroup(path, containerId);
     if (hierarchy === undefined || own === undefined) continue;
     if (hierarchy === '0') {
       folders.set('', `${host.sys}/fs/cgroup${own}`);
@@ -44,13 +46,6 @@ export function cgroupPlace(host: Host, text: string, containerId: string): Cgro
     }
   }
   return folders.size === 0 ? undefined : { folders };
-}
-
-/** Up to the folder that is named for the container. What leads out of the tree we see ("/..") names nothing there. */
-function ownPath(path: string, containerId: string): string | undefined {
-  const names = path.split('/');
-  const at = names.findIndex((name) => name.includes(containerId));
-  return at === -1 || names.includes('..') ? undefined : names.slice(0, at + 1).join('/');
 }
 
 /** Undefined where nothing is there any more. */

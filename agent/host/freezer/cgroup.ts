@@ -1,9 +1,11 @@
 // The cgroup of one container as its freezer: where it is, whether it stands still, and telling it to.
 // Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst; cgroup-v2.rst, "cgroup.freeze".
+
 import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GapReason } from '../../../evidence/index.ts';
 import type { Host } from '../host.ts';
+import { containerCgroup } from '../identity.ts';
 import { readKernelText } from '../read.ts';
 
 /** A process that waits for a disk cannot be stopped at once. */
@@ -40,7 +42,7 @@ export function locate({ host, pid, containerId }: Located): Cgroup | Nowhere {
   const theirs = cgroupPaths(readKernelText(`${host.proc}/${pid}/cgroup`));
   const ours = cgroupPaths(readKernelText('/proc/self/cgroup'));
   for (const version of [1, 2] as const) {
-    const path = containerPath(theirs[version], containerId);
+    const path = containerCgroup(theirs[version] ?? '', containerId);
     if (path === undefined) continue;
     const own = ours[version];
     if (own === path || own?.startsWith(`${path}/`) === true) {
@@ -61,13 +63,6 @@ function cgroupPaths(text: string): { readonly 1?: string; readonly 2?: string }
     else if (line.startsWith('0::')) paths[2] = path;
   }
   return paths;
-}
-
-function containerPath(path: string | undefined, containerId: string): string | undefined {
-  const segments = path?.split('/') ?? [];
-  const index = segments.findIndex((segment) => segment.includes(containerId));
-  // ".." is a cgroup outside the cgroup namespace we are in: where it is cannot be told
-  return index === -1 || segments.includes('..') ? undefined : segments.slice(0, index + 1).join('/');
 }
 
 function cgroupAt(root: string, version: 1 | 2, path: string): Cgroup {
