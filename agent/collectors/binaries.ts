@@ -5,7 +5,7 @@ import { type Artefact, type Collector, type GapReport, gap } from '../../captur
 import { Channel, describeError, jsonLines, type Member, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import { gapOf } from '../host/errno.ts';
-import { fileTime } from '../host/file-time.ts';
+import { fileFields, memberFields } from '../host/file-fields.ts';
 import { type OpenFile, openMagicLink } from '../host/open.ts';
 import { readKernelText, streamFile } from '../host/read.ts';
 import { parseStat } from '../host/walk/stat.ts';
@@ -85,22 +85,15 @@ function memberOf(
   if (truncated !== undefined) context.gap(gap('truncated', `${name}: ${truncated}`, `larger than ${bound} bytes`));
   return {
     name,
-    mode: Number(file.stats.mode),
-    uid: Number(file.stats.uid),
-    gid: Number(file.stats.gid),
-    mtime: file.stats.mtimeNs,
-    atime: file.stats.atimeNs,
-    ctime: file.stats.ctimeNs,
+    ...memberFields(file.stats),
     content: { size, bytes: streamFile(file, size) },
     ...(truncated === undefined ? {} : { truncated }),
     recorded: ({ path, sha256 }) =>
       rows.push({
         file: {
           path: held.target.replace(/ \(deleted\)$/, ''),
-          size: all,
-          inode: String(file.stats.ino),
+          ...fileFields(file.stats),
           device: String(file.stats.dev),
-          mtime: fileTime(file.stats.mtimeNs),
           hash: truncated === undefined ? { sha256 } : undefined,
         },
         process: { pid: process.pid, name: process.comm, executable: process.exe },

@@ -3,7 +3,7 @@
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, textField } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
-import { fileTime } from '../host/file-time.ts';
+import { fileMode, fileTime } from '../host/file-fields.ts';
 import { fileCapabilities } from './timeline/capabilities.ts';
 import type { SetIdFile, TimelineTree } from './timeline/shared.ts';
 import { timelineMessages } from './timeline/thread.ts';
@@ -108,7 +108,7 @@ function setIdRow(file: SetIdFile, tree: TimelineTree | undefined): Row {
   return {
     file: {
       ...textField('path', Buffer.concat([Buffer.from('/'), file.path])),
-      mode: (mode & 0o7777).toString(8).padStart(4, '0'),
+      mode: fileMode(mode),
       uid: String(uid),
       gid: String(gid),
       size,

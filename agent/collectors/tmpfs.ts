@@ -2,6 +2,7 @@
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, type Member, type MemberRecord, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
+import { deviceText } from '../host/device-number.ts';
 import { gapOf, Refusal } from '../host/errno.ts';
 import { type Mounts, readMounts } from '../host/mounts.ts';
 import { paced, type TreeItem, walkTree } from '../host/tree.ts';
@@ -130,12 +131,12 @@ function itemsOf(
     items: MAX_ITEMS,
     leaveOut: context.ownFolders,
     // what is mounted in it is taken by itself, or is another collector's
-    enter: ({ stats }) => deviceOf(stats.dev) === device,
+    enter: ({ stats }) => deviceText(stats.dev) === device,
   });
   try {
     const first = walk.next();
     if (first.done === true) return failed ?? gap('vanished', label);
-    if (deviceOf(first.value.stats.dev) !== device) {
+    if (deviceText(first.value.stats.dev) !== device) {
       walk.return(undefined);
       return gap('skipped', label, 'hidden below what is mounted over it');
     }
@@ -170,10 +171,4 @@ function labelOf({ path, mntns }: Way): string {
 
 function text(latin1: string): string {
   return Buffer.from(latin1, 'latin1').toString('utf8');
-}
-
-/** "MAJOR:MINOR" as mountinfo writes it, makedev(3). */
-function deviceOf(device: bigint): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  return `${major}:${(device & 0xffn) | ((device >> 12n) & 0xffffff00n)}`;
 }

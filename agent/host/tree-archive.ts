@@ -1,7 +1,9 @@
 // A walked tree as members of an archive: names, owners, times and content as they are, within bounds that are declared.
 import { closeSync } from 'node:fs';
 import type { Gap, Member, MemberRecord } from '../../evidence/index.ts';
+import { deviceNumber } from './device-number.ts';
 import { gapOf } from './errno.ts';
+import { memberFields } from './file-fields.ts';
 import { streamFile } from './read.ts';
 import { nameBelow, type TreeItem } from './tree.ts';
 
@@ -36,14 +38,9 @@ export function memberOf(item: TreeItem, options: MemberOptions): Member | undef
   const about: Member = {
     name: item.path.length === 0 ? prefix.replace(/\/$/, '') : name,
     kind: item.kind,
-    mode: Number(stats.mode & 0o7777n),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mtime: stats.mtimeNs,
-    atime: stats.atimeNs,
-    ctime: stats.ctimeNs,
+    ...memberFields(stats),
     ...(item.linkTarget === undefined ? {} : { linkTarget: item.linkTarget }),
-    ...(item.kind.endsWith('-device') ? { device: deviceOf(stats.rdev) } : {}),
+    ...(item.kind.endsWith('-device') ? { device: deviceNumber(stats.rdev) } : {}),
     ...(recorded === undefined ? {} : { recorded: (record: MemberRecord) => recorded(record, item) }),
   };
   return item.kind === 'file' ? withContent(about, item, shown, options) : about;
@@ -75,12 +72,4 @@ function withContent(about: Member, item: TreeItem, shown: string, options: Memb
     gap(gapOf(error, shown));
     return undefined;
   }
-}
-
-/** Linux' gnu_dev_major and gnu_dev_minor, makedev(3). */
-function deviceOf(device: bigint): { readonly major: number; readonly minor: number } {
-  return {
-    major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
-    minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
-  };
 }

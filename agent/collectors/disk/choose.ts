@@ -1,11 +1,13 @@
 // Which devices are imaged: those that were named, else the node's disks; and those that are not, with why.
+
 import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
+import { deviceText } from '../../host/device-number.ts';
 import { gapOf } from '../../host/errno.ts';
 import type { Host } from '../../host/host.ts';
 import { O_PATH_NOFOLLOW } from '../../host/open.ts';
 import { devicesUnder } from './own.ts';
-import { attribute, type BlockFolder, byNumber, listBlock, numberOf, sizeOf, slavesOf } from './sysfs.ts';
+import { attribute, type BlockFolder, byNumber, listBlock, sizeOf, slavesOf } from './sysfs.ts';
 
 /** Memory, drives without a medium of their own, and what stands on files that are imaged with their disk. */
 const NO_DISKS = /^(?:loop|ram|zram|fd|sr)\d+$/;
@@ -72,7 +74,7 @@ function numberOfNode(path: string): string | undefined {
   const pinned = openSync(path, O_PATH_NOFOLLOW);
   try {
     const stats = fstatSync(pinned, { bigint: true });
-    return stats.isBlockDevice() ? numberOf(stats.rdev) : undefined;
+    return stats.isBlockDevice() ? deviceText(stats.rdev) : undefined;
   } finally {
     closeSync(pinned);
   }

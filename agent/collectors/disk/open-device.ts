@@ -1,9 +1,11 @@
 // Opens a device for reading, and only where the node is the device that sysfs means: the host made its nodes itself.
+
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { deviceText } from '../../host/device-number.ts';
 import { errnoOf, Refusal } from '../../host/errno.ts';
 import { O_PATH_NOFOLLOW } from '../../host/open.ts';
 import type { Chosen } from './choose.ts';
-import { attribute, numberOf, sizeOf } from './sysfs.ts';
+import { attribute, sizeOf } from './sysfs.ts';
 
 /** An open device; the caller closes `fd`. */
 export interface OpenDevice {
@@ -38,7 +40,7 @@ function openNode(path: string, number: string | undefined): number {
   const pinned = openSync(path, O_PATH_NOFOLLOW);
   try {
     const stats = fstatSync(pinned, { bigint: true });
-    if (!stats.isBlockDevice() || numberOf(stats.rdev) !== number) {
+    if (!stats.isBlockDevice() || deviceText(stats.rdev) !== number) {
       throw new Refusal(
         'failed',
         'the node in /dev is not the device of that name in /sys: name the right one with --device',

@@ -1,9 +1,11 @@
 // Which disks hold the folders of the capture itself: an image of the disk it is written to would never end.
+
 import { statSync } from 'node:fs';
+import { deviceText } from '../../host/device-number.ts';
 import type { Host } from '../../host/host.ts';
 import { superOption } from '../../host/mountinfo.ts';
 import { seenMounts } from './mounted.ts';
-import { attribute, type BlockFolder, byNumber, numberOf, slavesOf, wholeOf } from './sysfs.ts';
+import { attribute, type BlockFolder, byNumber, slavesOf, wholeOf } from './sysfs.ts';
 
 /** More than any stack of device mapper, loop and overlay has. */
 const MAX_STEPS = 256;
@@ -60,7 +62,7 @@ function behind(host: Host, number: string): readonly string[] {
 function deviceOf(path: string): string | undefined {
   try {
     const stats = statSync(path, { bigint: true });
-    return numberOf(stats.isBlockDevice() ? stats.rdev : stats.dev);
+    return deviceText(stats.isBlockDevice() ? stats.rdev : stats.dev);
   } catch {
     return undefined; // not there, or not to be seen from here
   }

@@ -82,13 +82,6 @@ export function sizeOf(folder: BlockFolder): number {
   return Number(attribute(folder, 'size') ?? 0) * SECTOR_BYTES;
 }
 
-/** MAJOR:MINOR of a device number, makedev(3). */
-export function numberOf(device: bigint): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
-}
-
 /** By their numbers: the links' own names may be anything in a tree that was copied. */
 function related(sys: string, folder: BlockFolder, kind: 'slaves' | 'holders'): readonly BlockFolder[] {
   return names(`${folder.path}/${kind}`).flatMap((name) => {

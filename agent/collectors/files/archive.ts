@@ -2,7 +2,7 @@
 
 import type { CollectContext } from '../../../capture/index.ts';
 import { Channel, describeError, type MemberRecord, tarArchive, textField } from '../../../evidence/index.ts';
-import { fileTime } from '../../host/file-time.ts';
+import { fileFields } from '../../host/file-fields.ts';
 import type { Pinned, Root } from '../../host/pin.ts';
 import type { Found } from './find.ts';
 import { membersOf } from './member.ts';
@@ -70,14 +70,8 @@ function rowOf(
     file: {
       ...textField('path', Buffer.concat([Buffer.from('/'), path])),
       type: kind === 'directory' ? 'dir' : kind,
-      size: Number(stats.size),
-      mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
-      uid: String(stats.uid),
-      gid: String(stats.gid),
-      inode: String(stats.ino),
+      ...fileFields(stats),
       device: String(stats.dev),
-      mtime: fileTime(stats.mtimeNs),
-      ctime: fileTime(stats.ctimeNs),
       ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
       // of what was left out the digest of the rest would mislead
       hash: record.sha256 === undefined || record.truncated !== undefined ? undefined : { sha256: record.sha256 },

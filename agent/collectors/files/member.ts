@@ -3,6 +3,7 @@ import { closeSync, read as readCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Gap, Member, MemberRecord } from '../../../evidence/index.ts';
 import { gapOf } from '../../host/errno.ts';
+import { memberFields } from '../../host/file-fields.ts';
 import { type OpenFile, openPinned } from '../../host/open.ts';
 import { type Pinned, pinAt, type Root } from '../../host/pin.ts';
 import { memberOf } from '../../host/tree-archive.ts';
@@ -134,12 +135,7 @@ function lastBytes(
   };
   return (both ? [first, last] : [last]).map((part) => ({
     name: part.name,
-    mode: Number(stats.mode & 0o7777n),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mtime: stats.mtimeNs,
-    atime: stats.atimeNs,
-    ctime: stats.ctimeNs,
+    ...memberFields(stats),
     truncated: part.left,
     recorded: options.recorded,
     content:

@@ -1,6 +1,8 @@
 // What shows of eBPF without bpf(2): descriptors of processes, pinned objects, symbols of compiled programs.
+
 import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
+import { fileMode } from '../../host/file-fields.ts';
 import type { Host } from '../../host/host.ts';
 import { readWhole, unreadable } from '../../host/kernel-file.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
@@ -108,7 +110,7 @@ function* pinned(host: Host, gaps: GapReport[]): Generator<Record<string, unknow
             path: `${shown}/${name}`,
             uid: String(stats.uid),
             gid: String(stats.gid),
-            mode: (stats.mode & 0o7777).toString(8).padStart(4, '0'),
+            mode: fileMode(stats.mode),
             ctime: stats.ctime.toISOString(),
             type: stats.isDirectory() ? 'dir' : stats.isSymbolicLink() ? 'symlink' : 'file',
           },

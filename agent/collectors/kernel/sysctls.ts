@@ -1,7 +1,9 @@
 // Every readable file below /proc/sys. Write-only ones and those that act on being read are never opened.
+
 import { lstatSync, readdirSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { textField } from '../../../evidence/index.ts';
+import { fileMode } from '../../host/file-fields.ts';
 import type { Host } from '../../host/host.ts';
 import { readWhole, unreadable } from '../../host/kernel-file.ts';
 
@@ -72,7 +74,7 @@ function sysctl(root: string, path: string, gaps: GapReport[]): Record<string, u
         // sysctl(8) writes "/" within a name as "."; a dot within (an interface "eth0.7") as "/"
         name: path.replace(/[./]/g, (character) => (character === '/' ? '.' : '/')),
         ...textField('value', value),
-        mode: (found.stats.mode & 0o7777).toString(8).padStart(4, '0'),
+        mode: fileMode(found.stats.mode),
       },
     },
   };

@@ -2,7 +2,7 @@
 import type { BigIntStats } from 'node:fs';
 import { textField } from '../../../evidence/index.ts';
 import type { KnownContainer } from '../../containers.ts';
-import { fileTime } from '../../host/file-time.ts';
+import { fileFields, fileTime } from '../../host/file-fields.ts';
 import type { TreeItem } from '../../host/tree.ts';
 import { capabilityNames } from '../processes/capabilities.ts';
 import type { Marks } from './overlay.ts';
@@ -79,16 +79,8 @@ function changeOf({ item, marks, lower }: DriftItem): Change {
 
 function described(stats: BigIntStats): Record<string, unknown> {
   return {
-    size: Number(stats.size),
-    mode: Number(stats.mode & 0o7777n)
-      .toString(8)
-      .padStart(4, '0'),
-    uid: String(stats.uid),
-    gid: String(stats.gid),
-    inode: String(stats.ino),
-    mtime: fileTime(stats.mtimeNs),
+    ...fileFields(stats),
     accessed: fileTime(stats.atimeNs),
-    ctime: fileTime(stats.ctimeNs),
     created: stats.birthtimeNs === 0n ? undefined : fileTime(stats.birthtimeNs),
   };
 }

@@ -4,7 +4,7 @@ import { type GapReport, gap } from '../../../capture/index.ts';
 import { Channel, describeError, forEachBounded, sha256Stream } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { gapOf } from '../../host/errno.ts';
-import { fileTime } from '../../host/file-time.ts';
+import { fileFields } from '../../host/file-fields.ts';
 import { type OpenFile, openMagicLink } from '../../host/open.ts';
 import { readKernelText, streamFile } from '../../host/read.ts';
 import { parseStat } from '../../host/walk/stat.ts';
@@ -86,14 +86,8 @@ async function rowOf(
   return {
     file: {
       path,
-      inode: String(stats.ino),
+      ...fileFields(stats),
       device: String(stats.dev),
-      size: Number(stats.size),
-      mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
-      uid: String(stats.uid),
-      gid: String(stats.gid),
-      mtime: fileTime(stats.mtimeNs),
-      ctime: fileTime(stats.ctimeNs),
       ...(whole ? { hash: { sha256 } } : {}),
     },
     impound: { pids: runners.map(({ pid }) => pid), containers: containersOf(runners) },

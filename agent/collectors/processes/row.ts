@@ -1,5 +1,6 @@
 // The row of one process: ECS names where ECS has one, the rest below `impound`.
 import { textField } from '../../../evidence/index.ts';
+import { deviceNumber } from '../../host/device-number.ts';
 import { parseStat } from '../../host/walk/stat.ts';
 import type { ProcessRecord, ProcFile } from '../../host/walk.ts';
 import { capabilityNames } from './capabilities.ts';
@@ -37,10 +38,7 @@ export function processRow(record: ProcessRecord, around: Surroundings): Record<
           permitted: capabilityNames(status.get('CapPrm')),
         },
       },
-      tty:
-        stat === undefined || stat.tty === 0
-          ? undefined
-          : { char_device: { major: major(stat.tty), minor: minor(stat.tty) } },
+      tty: stat === undefined || stat.tty === 0 ? undefined : { char_device: deviceNumber(BigInt(stat.tty)) },
     },
     ...containerFields(summary.container),
     impound: {
@@ -135,15 +133,6 @@ function splitNul(bytes: Uint8Array): readonly Uint8Array[] {
 function startTime(ticks: string, bootTime: number | undefined): string | undefined {
   if (bootTime === undefined) return undefined;
   return new Date(bootTime + (Number(ticks) / TICKS_PER_SECOND) * 1000).toISOString();
-}
-
-/** new_decode_dev(): 12 bits of major between 20 bits of minor. */
-function major(device: number): number {
-  return (device >> 8) & 0xfff;
-}
-
-function minor(device: number): number {
-  return (device & 0xff) | ((device >> 12) & 0xfff00);
 }
 
 function containerFields(container: ProcessRecord['summary']['container']): Record<string, unknown> {

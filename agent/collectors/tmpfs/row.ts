@@ -1,7 +1,7 @@
 // The row of one file in memory: where its processes see it, whose it is, and which mount it is on.
 
 import { type MemberRecord, textField } from '../../../evidence/index.ts';
-import { fileTime } from '../../host/file-time.ts';
+import { fileFields } from '../../host/file-fields.ts';
 import type { TreeItem } from '../../host/tree.ts';
 import type { Superblock, Way } from './superblocks.ts';
 
@@ -16,13 +16,7 @@ export function tmpfsRow(record: MemberRecord, item: TreeItem, block: Superblock
     file: {
       ...textField('path', Buffer.concat([Buffer.from(way.path, 'latin1'), ...below])),
       type: kind === 'directory' ? 'dir' : kind,
-      size: Number(stats.size),
-      mode: (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0'),
-      uid: String(stats.uid),
-      gid: String(stats.gid),
-      inode: String(stats.ino),
-      mtime: fileTime(stats.mtimeNs),
-      ctime: fileTime(stats.ctimeNs),
+      ...fileFields(stats),
       ...(linkTarget === undefined ? {} : textField('target_path', linkTarget)),
       hash: record.sha256 === undefined || record.truncated !== undefined ? undefined : { sha256: record.sha256 },
     },

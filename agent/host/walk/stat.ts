@@ -42,7 +42,7 @@ export function parseStat(text: string): ProcessStat | undefined {
     parent: number(4),
     group: number(5),
     session: number(6),
-    tty: number(7),
+    tty: number(7) >>> 0,
     kernelThread: (number(9) & PF_KTHREAD) !== 0,
     userTicks: number(14),
     systemTicks: number(15),
