@@ -121,7 +121,7 @@ function itemsOf(
   let failed: GapReport | undefined;
   let begun = false;
   const walk = walkTree(way.base, path, {
-    ...(mounts === undefined ? {} : { mounts }),
+    ...(mounts === undefined ? {} : { mounts, mountinfo: mountinfoOf(context, way) }),
     label,
     gap: (found) => {
       if (begun) context.gap(found);
@@ -148,12 +148,16 @@ function itemsOf(
 }
 
 /** Those of another namespace, as they are now: one that never answers may have come since it was listed. */
-function mountsOf({ host }: NodeContext, { process }: Way): Mounts | undefined {
-  if (process === undefined) return undefined;
-  const mounts = readMounts(`${host.proc}/${process.pid}/mountinfo`);
+function mountsOf(context: NodeContext, way: Way): Mounts | undefined {
+  if (way.process === undefined) return undefined;
+  const mounts = readMounts(mountinfoOf(context, way));
   const root = mounts.at('/');
   if (root?.blocking) throw new Refusal('skipped', neverAnswers(root.type));
   return mounts;
+}
+
+function mountinfoOf({ host }: NodeContext, { process }: Way): string {
+  return `${host.proc}/${process?.pid ?? 'self'}/mountinfo`;
 }
 
 function* resumed(first: TreeItem, rest: Generator<TreeItem>): Generator<TreeItem> {

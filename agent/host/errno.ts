@@ -6,6 +6,9 @@ import type { GapReason } from '../../evidence/index.ts';
 export const DENIED =
   'the kernel refused: run as root with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH in the host PID namespace';
 export const VANISHED = 'ended or removed between listing and reading';
+/** open(2) with O_NONBLOCK begins to take the lease away, and does not wait for that. */
+const LEASED =
+  'a program holds a lease on it, fcntl(2), and was asked to give it up: it can be read after /proc/sys/fs/lease-break-time';
 const SYMLINK = 'a symbolic link is on the way; none is followed';
 
 /** Something that is not read although the system would let us; the message is the gap's detail. */
@@ -56,7 +59,7 @@ export function gapOf(error: unknown, name: string, missing: 'vanished' | 'absen
   const errno = errnoOf(error);
   const reason = gapReason(errno, missing);
   if (reason === 'absent') return { kind: 'gap', reason, name };
-  const other = errno ?? (error instanceof Error ? error.message : String(error));
+  const other = errno === 'EAGAIN' ? LEASED : (errno ?? (error instanceof Error ? error.message : String(error)));
   const details: Partial<Record<GapReason, string>> = { denied: DENIED, vanished: VANISHED, skipped: SYMLINK };
   return { kind: 'gap', reason, name, detail: details[reason] ?? other };
 }

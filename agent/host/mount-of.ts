@@ -13,7 +13,7 @@ const INTERNAL = /^\/(?:memfd:|SYSV|dev\/zero|anon_hugepage)/;
  * at in order: the process's own, then ours. `target` is the text of the link it was opened through.
  */
 export function refuseBlocking(fd: number, target: string, mountinfos: readonly string[]): void {
-  const id = /^mnt_id:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
+  const id = mountIdOf(fd);
   for (const mountinfo of mountinfos) {
     const type = id === undefined ? undefined : mountType(mountinfo, id);
     if (type === undefined) continue;
@@ -25,6 +25,21 @@ export function refuseBlocking(fd: number, target: string, mountinfos: readonly 
     'skipped',
     'its file system is mounted nowhere that can be seen, and may be one that never answers',
   );
+}
+
+/**
+ * The mount that `fd` (O_PATH) is on, once it is known to answer: the one its folder is on, `known`, or one that
+ * `mountinfo` names now. A descriptor keeps its mount and that mount's number, so that no later mount passes for it.
+ * Throws a Refusal otherwise.
+ */
+export function answeringMount(fd: number, mountinfo: string, known?: string): string | undefined {
+  const id = mountIdOf(fd);
+  if (id === undefined || id !== known) refuseBlocking(fd, '', [mountinfo]);
+  return id;
+}
+
+function mountIdOf(fd: number): string | undefined {
+  return /^mnt_id:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
 }
 
 function mountType(mountinfo: string, id: string): string | undefined {

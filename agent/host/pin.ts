@@ -2,6 +2,7 @@
 // root only, as RESOLVE_IN_ROOT of openat2(2) does.
 import { type BigIntStats, closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { Refusal } from './errno.ts';
+import { answeringMount } from './mount-of.ts';
 import type { Mounts } from './mounts.ts';
 import { childPath, O_PATH_NOFOLLOW, readLink } from './open.ts';
 
@@ -17,6 +18,11 @@ export interface Root {
   readonly mounts: Mounts;
   /** What the kernel makes may be entered too; else a link could lead a reader of files to /proc/kmsg. */
   readonly withKernel?: true;
+  /**
+   * The mount table of those whose namespace it is, where they may be hostile: what they mount after `mounts` was read
+   * is looked up there, before anything is asked of it.
+   */
+  readonly mountinfo?: string;
 }
 
 export type TreeKind = 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device';
@@ -41,6 +47,9 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
   const waiting = namesOf(path).reverse();
   // the root first, then one folder for each name that was gone
   const way: Step[] = [{ fd: openSync(root.path, O_PATH_NOFOLLOW & ~constants.O_NOFOLLOW), name: Buffer.alloc(0) }];
+  const guard = ({ fd }: Step): void => {
+    if (root.mountinfo !== undefined) answeringMount(fd, root.mountinfo);
+  };
   let followed = 0;
   let linkTarget: Buffer | undefined;
   try {
@@ -54,7 +63,9 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
       refuseMount(root, [...way.map((step) => step.name), name]);
       const at = childOf(way.at(-1)?.fd ?? -1, name);
       const fd = openSync(at, O_PATH_NOFOLLOW);
-      way.push({ fd, name });
+      const step = { fd, name };
+      way.push(step);
+      guard(step);
       if (!fstatSync(fd).isSymbolicLink()) continue;
       // by name once more: what is put there meanwhile is read as a link or not at all
       linkTarget = readLink(at);
@@ -65,6 +76,7 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
       waiting.push(...namesOf(linkTarget).reverse());
     }
     const end = way.at(-1) ?? { fd: -1, name: Buffer.alloc(0) };
+    guard(end);
     const stats = fstatSync(end.fd, { bigint: true });
     const pinned: Pinned = { fd: end.fd, path: joined(way.map((step) => step.name)), kind: treeKind(stats), stats };
     way.pop();

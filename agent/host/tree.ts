@@ -4,6 +4,7 @@ import { type BigIntStats, closeSync, fstatSync, lstatSync, openSync, readlinkSy
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Gap } from '../../evidence/index.ts';
 import { errnoOf, gapOf, Refusal } from './errno.ts';
+import { answeringMount } from './mount-of.ts';
 import { type Mounts, readMounts } from './mounts.ts';
 import { O_PATH_NOFOLLOW, type OpenFile, openPinned, readLink } from './open.ts';
 import { type Pinned, pinAt, type TreeKind, treeKind } from './pin.ts';
@@ -36,6 +37,8 @@ export interface TreeOptions {
   readonly oneFileSystem?: boolean;
   /** What is mounted below the walk's `root`, paths as seen from there; our own mounts where absent. */
   readonly mounts?: Mounts;
+  /** See Root: where a stranger's mount namespace is walked. */
+  readonly mountinfo?: string;
   /** Folders that are given but not entered, such as the capture's own; paths as this process sees them. */
   readonly leaveOut?: readonly string[];
   /** False for a folder that is given but not entered. */
@@ -55,11 +58,13 @@ const MAX_PATH_BYTES = 4096;
  */
 export function* walkTree(root: string, path: string, options: TreeOptions): Generator<TreeItem> {
   const base = root === '/' ? '' : Buffer.from(root).toString('latin1');
+  const { mountinfo } = options;
   let mounts: Mounts;
   let pinned: Pinned;
   try {
     mounts = options.mounts === undefined ? readMounts() : mountsBelow(base, options.mounts);
-    pinned = pinAt({ path: root, mounts, withKernel: true }, Buffer.from(path), 'all');
+    const guarded = mountinfo === undefined ? {} : { mountinfo };
+    pinned = pinAt({ path: root, mounts, withKernel: true, ...guarded }, Buffer.from(path), 'all');
   } catch (error) {
     options.gap(gapOf(error, options.label, 'absent'));
     return;
@@ -108,6 +113,7 @@ class Walk {
     const within = path.length === 0 ? path : Buffer.concat([path, SLASH]);
     const seenWithin = `${this.#base}/${within.toString('latin1')}`;
     try {
+      const mountId = this.#mountOf(pinned);
       for (const name of this.#names.of(at, stats)) {
         if (this.#options.signal?.aborted) return;
         if (this.given >= this.#options.items) {
@@ -127,7 +133,7 @@ class Walk {
           continue;
         }
         const here = Buffer.concat([before, name]);
-        const item = this.#look(here, below);
+        const item = this.#look(here, below, mountId);
         if (item === undefined) continue;
         this.given++;
         yield item;
@@ -141,15 +147,32 @@ class Walk {
     }
   }
 
-  #look(at: Buffer, path: Buffer): TreeItem | undefined {
+  /** Undefined where those who mount here are trusted to have a table that holds. */
+  #mountOf(pinned: number, folder?: string): string | undefined {
+    const { mountinfo } = this.#options;
+    return mountinfo === undefined ? undefined : answeringMount(pinned, mountinfo, folder);
+  }
+
+  #look(at: Buffer, path: Buffer, mountId: string | undefined): TreeItem | undefined {
     try {
-      const stats = lstatSync(at, { bigint: true });
+      const stats = this.#statsOf(at, mountId);
       const kind = treeKind(stats);
-      const open = (): OpenFile => openItem(at, stats);
+      const open = (): OpenFile => openItem(at, stats, (pinned) => this.#mountOf(pinned, mountId));
       return kind === 'symlink' ? { path, kind, stats, linkTarget: readLink(at), open } : { path, kind, stats, open };
     } catch (error) {
       this.#failed(error, path);
       return undefined;
+    }
+  }
+
+  #statsOf(at: Buffer, mountId: string | undefined): BigIntStats {
+    if (mountId === undefined) return lstatSync(at, { bigint: true });
+    const pinned = openSync(at, O_PATH_NOFOLLOW);
+    try {
+      this.#mountOf(pinned, mountId);
+      return fstatSync(pinned, { bigint: true });
+    } finally {
+      closeSync(pinned);
     }
   }
 
@@ -163,6 +186,7 @@ class Walk {
     }
     try {
       // another folder may have been put there meanwhile, with a file system on it
+      this.#mountOf(pinned);
       const { dev, ino } = fstatSync(pinned, { bigint: true });
       if (dev === item.stats.dev && ino === item.stats.ino)
         yield* this.folder(pinned, item.stats, item.path, depth + 1);
@@ -214,9 +238,11 @@ function mountsBelow(base: string, mounts: Mounts): Mounts {
   return { at: (path) => mounts.at(path.slice(base.length)) };
 }
 
-function openItem(at: Buffer, { dev, ino }: BigIntStats): OpenFile {
+/** `guard` throws where what stands there may never answer. */
+function openItem(at: Buffer, { dev, ino }: BigIntStats, guard: (pinned: number) => unknown): OpenFile {
   const pinned = openSync(at, O_PATH_NOFOLLOW);
   try {
+    guard(pinned);
     const now = fstatSync(pinned, { bigint: true });
     if (now.dev !== dev || now.ino !== ino)
       throw new Refusal('vanished', 'replaced by another file while it was looked at');
