@@ -21,8 +21,11 @@ export interface KnownContainer {
   readonly pids?: readonly number[];
   /** Storage driver, where the engine names it: "overlay2", "vfs". */
   readonly driver?: string;
-  /** Overlay folders as host paths, the topmost lower one first; absent where its root is no overlay. */
-  readonly layer?: { readonly upper: string; readonly lower: readonly string[] };
+  /**
+   * Overlay folders as host paths, the topmost lower one first, and whether its marks are user attributes (the mount option
+   * of rootless engines); absent where its root is no overlay.
+   */
+  readonly layer?: { readonly upper: string; readonly lower: readonly string[]; readonly userxattr?: boolean };
 }
 
 export interface ContainerSources {

@@ -61,7 +61,10 @@ export async function captureNode(options: NodeCaptureOptions): Promise<NodeCapt
     const leftBehind =
       left ||
       walk.leftBehind() ||
-      results.some(({ outcome, gaps }) => outcome === 'timeout' || gaps.some(({ reason }) => reason === 'timeout'));
+      results.some(
+        ({ outcome, gaps }) =>
+          outcome === 'timeout' || outcome === 'aborted' || gaps.some(({ reason }) => reason === 'timeout'),
+      );
     return { results: [...results, ...declared], footprint, leftBehind };
   } finally {
     ending.abort();

@@ -1,4 +1,5 @@
 // Raw images of block devices: every readable byte, zero runs and bad sectors mapped, in frames that can be read alone.
+import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { describeError, jsonLine } from '../../evidence/index.ts';
@@ -7,13 +8,15 @@ import { gapOf } from '../host/errno.ts';
 import { type Chosen, chooseDevices } from './disk/choose.ts';
 import { describeDevice } from './disk/describe.ts';
 import { type ImageEnd, image } from './disk/image.ts';
-import { openDevice } from './disk/open-device.ts';
+import { type OpenDevice, openDevice } from './disk/open-device.ts';
 import { SIZES, type Sizes } from './disk/sizes.ts';
 import { deviceSource, Hung, Removed } from './disk/source.ts';
 import { attribute, sizeOf, wholeOf } from './disk/sysfs.ts';
 
 /** Kept of the collector's seconds for what was read to be stored and for the map's end, which the engine would cut. */
 const FAREWELL_SECONDS = 30;
+/** Longer than a capture may go on after a disk was given up. */
+const HELD_SECONDS = 86_400;
 const SMALLEST_BLOCK = 512;
 
 export const disk: Collector<NodeContext> = Object.freeze({
@@ -55,12 +58,16 @@ async function* collectDisk(
   stopped: () => boolean,
 ): AsyncGenerator<Artefact | GapReport, unknown> {
   const { folder } = chosen;
-  let opened: ReturnType<typeof openDevice>;
+  let opened: OpenDevice;
   try {
-    opened = openDevice(chosen);
+    opened = await openDevice(chosen, sizes.hung);
   } catch (error) {
-    yield gapOf(error, folder.name);
-    return undefined;
+    if (!(error instanceof Hung)) {
+      yield gapOf(error, folder.name);
+      return undefined;
+    }
+    yield gap('timeout', folder.name, 'opening it did not come back: the disk is stuck');
+    return error;
   }
   const { fd, path, present } = opened;
   const blockBytes = Math.max(
@@ -80,11 +87,29 @@ async function* collectDisk(
     return failure;
   } finally {
     // a read that hangs keeps its descriptor: closed, its number could become another file's
-    if (!(failure instanceof Hung)) {
+    if (failure instanceof Hung) {
+      holdOpen(context, fd, path);
+    } else {
       source.close();
       closeSync(fd);
     }
   }
+}
+
+/**
+ * Who closes a block device last waits until its cache is empty, and so until the disk answers: the end of this process
+ * would. A process that outlives it does that instead, where nobody else has the device open.
+ */
+function holdOpen(context: NodeContext, fd: number, path: string): void {
+  const holder = spawn('/bin/sleep', [String(HELD_SECONDS)], {
+    stdio: [fd, 'ignore', 'ignore'],
+    detached: true,
+    env: {},
+  });
+  holder.on('error', () => undefined); // then our end waits for the disk
+  holder.unref();
+  const detail = `sleep ${HELD_SECONDS}: holds ${path} open, so that this program can end while the disk does not answer`;
+  context.footprint({ kind: 'process', name: `pid ${holder.pid}`, detail });
 }
 
 /** What is missing of an image, in the gaps' words. */

@@ -2,7 +2,7 @@
 import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
-import { layerMembers } from './layers/members.ts';
+import { type LayerOptions, layerMembers } from './layers/members.ts';
 import { executedIn } from './layers/processes.ts';
 import { type LayerTarget, layerTargets } from './layers/targets.ts';
 
@@ -38,12 +38,13 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   const source = 'upper directories of overlays against the lower ones';
   yield { kind: 'artefact', path: '30-container/layers/drift.jsonl', source, content: jsonLines(rows) };
   const total = { left: TOTAL_BYTES };
+  const lowerMarks: LayerOptions['lowerMarks'] = new Map();
   try {
     // one after the other: they share the disk
     for (const target of targets) {
       if (context.signal.aborted) break;
       const done = Promise.withResolvers<void>();
-      const content = archive(context, target, total, rows, done.resolve);
+      const content = archive(context, target, { total, lowerMarks, rows, done: done.resolve });
       yield { kind: 'artefact', path: target.path, source: target.container.layer.upper, content };
       await Promise.race([done.promise, stopped]);
     }
@@ -57,18 +58,22 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
   await rows.drained;
 }
 
+interface Archiving extends Pick<LayerOptions, 'lowerMarks'> {
+  readonly total: { left: number };
+  readonly rows: Channel<Record<string, unknown>>;
+  readonly done: () => void;
+}
+
 async function* archive(
   context: NodeContext,
   target: LayerTarget,
-  total: { left: number },
-  rows: Channel<Record<string, unknown>>,
-  done: () => void,
+  { total, lowerMarks, rows, done }: Archiving,
 ): AsyncGenerator<Uint8Array> {
   const budget = { left: Math.min(CONTAINER_BYTES, total.left) };
   const given = budget.left;
   try {
     const executed = executedIn(target.container, await context.walk.index());
-    yield* tarArchive(layerMembers(context, target, { budget, executed, row: (row) => rows.push(row) }));
+    yield* tarArchive(layerMembers(context, target, { budget, executed, lowerMarks, row: (row) => rows.push(row) }));
   } finally {
     total.left -= given - budget.left;
     done();

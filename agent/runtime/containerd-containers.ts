@@ -111,7 +111,9 @@ async function layerIn(
   try {
     const answer = await engine.ask(SERVICES.snapshots, 'Mounts', { snapshotter, key }, within(namespace, signal));
     const layer = layerOf(answer.decode().mounts);
-    return layer === undefined ? undefined : { upper: layer.upper, lower: layer.lower };
+    return layer === undefined
+      ? undefined
+      : { upper: layer.upper, lower: layer.lower, userxattr: layer.userxattr === true };
   } catch (error) {
     gaps.push({ reason: 'failed', name: `snapshot of container ${id}`, detail: describeError(error) });
     return undefined;

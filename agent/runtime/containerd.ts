@@ -50,6 +50,7 @@ export async function distinctSockets(paths: readonly string[]): Promise<readonl
 /** Overlay folders of a snapshot, the topmost lower one first. */
 export interface Layer {
   readonly upper: string;
+  readonly userxattr?: boolean;
   readonly lower: readonly string[];
   readonly work?: string;
 }
@@ -70,7 +71,8 @@ export function layerOf(mounts: readonly ContainerdMessage<'Mount'>[]): Layer | 
   const upper = option('upperdir');
   if (mount.type !== 'overlay' || upper === undefined) return undefined;
   const work = option('workdir');
-  return { upper, lower: lowerFolders(option('lowerdir') ?? ''), ...(work === undefined ? {} : { work }) };
+  const userxattr = mount.options.includes('userxattr');
+  return { upper, lower: lowerFolders(option('lowerdir') ?? ''), userxattr, ...(work === undefined ? {} : { work }) };
 }
 
 /** A colon within a folder's name is escaped. */

@@ -1,6 +1,6 @@
 // The chain is proof: whatever is done to a sealed bundle, verify names it.
 import assert from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { appendFile, cp, mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -204,15 +204,16 @@ async function resign(made: MadeBundle): Promise<void> {
     }
     const again = { ...statement, subject, predicate: { ...statement.predicate, previous } };
     const payload = Buffer.from(JSON.stringify(again));
-    const bytes = encodeEnvelope({
-      payload,
-      keyid,
-      signature: canonicalSignature(sign('sha256', signedBytes(payload), privateKey)),
-    });
+    const bytes = envelopeBy(privateKey, payload);
     await writeFile(join(made.path, name), bytes);
     previous = sha256(bytes);
     digests.set(name, previous);
   }
+}
+
+function envelopeBy(privateKey: KeyObject, payload: Buffer): Buffer {
+  const signature = canonicalSignature(sign('sha256', signedBytes(payload), privateKey));
+  return encodeEnvelope({ payload, keyid: keyidOf(createPublicKey(privateKey)), signature });
 }
 
 test('one entry signed anew by another key is named', async (t) => {
@@ -220,12 +221,7 @@ test('one entry signed anew by another key is named', async (t) => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const path = 'custody/000002.dsse.json';
   const { payload } = parseEnvelope(await readFile(join(made.path, path)), path);
-  const keyid = keyidOf(createPublicKey(privateKey));
-  const bytes = encodeEnvelope({
-    payload,
-    keyid,
-    signature: canonicalSignature(sign('sha256', signedBytes(payload), privateKey)),
-  });
+  const bytes = envelopeBy(privateKey, payload);
   await writeFile(join(made.path, path), bytes);
   const report = await verify(made.path);
   assert.ok(report.findings.some(({ code, path: named }) => code === 'signer-unknown' && named === path));

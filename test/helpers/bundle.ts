@@ -96,6 +96,11 @@ export interface BegunBundle {
   readonly chain: ChainWriter;
 }
 
+/** Custody of the bundle in `store`, by a person "tester". */
+export function custodyOf(store: Custody['store'], signer: Signer): Custody {
+  return { store, signer, actor: { kind: 'person', name: 'tester' }, clock: systemClock, software: 'Impound test' };
+}
+
 /** A bundle below `storeRoot` with its grant and nothing else. */
 export async function beginEmpty(
   storeRoot: string,
@@ -105,13 +110,7 @@ export async function beginEmpty(
   const prefix = bundlePrefix(undefined, undefined, bundle);
   const store = open(storeRoot, prefix);
   await store.prepare();
-  const custody: Custody = {
-    store,
-    signer,
-    actor: { kind: 'person', name: 'tester' },
-    clock: systemClock,
-    software: 'Impound test',
-  };
+  const custody = custodyOf(store, signer);
   const chain = await beginBundle(custody, {
     bundle,
     requestedBy: 'tester',

@@ -6,9 +6,9 @@ import { collectDisks, disk } from '../../agent/collectors/disk.ts';
 import type { NodeContext } from '../../agent/context.ts';
 import { hostAt } from '../../agent/host/host.ts';
 import type { Collector } from '../../capture/index.ts';
+import { runDiskRestore } from '../../cli/bundles/disk-restore.ts';
 import type { Environment } from '../../cli/command.ts';
 import type { DiskRestoreArguments } from '../../cli/commands/disk-restore.ts';
-import { runDiskRestore } from '../../cli/local/disk-restore.ts';
 import { type MadeBundle, type MakeOptions, makeBundle, silentLog } from './bundle.ts';
 import { temporaryFolder } from './temporary.ts';
 

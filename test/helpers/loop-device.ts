@@ -1,11 +1,11 @@
 // Real block devices out of files: attached for one test, unmounted and detached with it. Needs root.
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { serveFailing } from './fuse.ts';
 
 export interface LoopDevice {
   /** "/dev/loop3" */
@@ -43,28 +43,35 @@ export async function loopDevice(
 export async function failingDevice(
   t: TestContext,
   file: string,
-  { start, end, how }: { readonly start: number; readonly end: number; readonly how: 'eio' | 'hang' },
+  where: { readonly start: number; readonly end: number; readonly how: 'eio' | 'hang' },
 ): Promise<LoopDevice & { heal(): void }> {
   const mount = await mkdtemp(join(tmpdir(), 'impound-loop-'));
-  const script = join(import.meta.dirname, 'failing_filesystem.py');
-  const child = spawn('python3', [script, mount, file, String(start), String(end), how], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const exited = once(child, 'exit');
-  child.stdin.on('error', () => undefined); // it may have ended
+  const { child, ready, exited } = serveFailing(mount, file, where);
   let path: string | undefined;
   t.after(async () => {
     child.stdin.write('heal\n');
+    if (path !== undefined) endHolders(path);
     if (path !== undefined) detach(path, join(mount, 'disk'));
-    // ends with its input, and takes its mount along
     child.stdin.end();
     await exited;
     quietly('umount', '-l', mount);
     await rm(mount, { recursive: true });
   });
-  await Promise.race([once(child.stdout, 'data'), exited.then(() => Promise.reject(new Error('it did not start')))]);
+  await ready;
   path = attach(join(mount, 'disk'), '--read-only');
   return { path, name: basename(path), file, mount, heal: () => void child.stdin.write('heal\n') };
+}
+
+/** Whoever the capture may have left to hold the device open, so that it could end itself. */
+function endHolders(device: string): void {
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    try {
+      if (readlinkSync(`/proc/${pid}/fd/0`) === device) process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // it has ended, or has no such descriptor
+    }
+  }
 }
 
 /** A number that another test takes in between is tried again. */

@@ -5,6 +5,7 @@ import { API_SERVER, startControlPlane } from './cluster/control-plane.ts';
 import { startNode } from './cluster/node.ts';
 import { makePki } from './cluster/pki.ts';
 import { cacheDirectory, kubernetesPrograms } from './components.ts';
+import { BUSYBOX_IMAGE } from './containerd-config.ts';
 
 /** What `needs` is told for a test that starts a cluster. */
 export const CLUSTER_COMPONENTS = [
@@ -74,7 +75,7 @@ async function startIn(bed: Bed, programs: string): Promise<Cluster> {
     kubectl: (...args) => kubectl(args),
     apply,
     async pod(name, command, more = {}) {
-      const container = { name: 'main', image: 'localhost/busybox:1', command: ['sh', '-c', command] };
+      const container = { name: 'main', image: BUSYBOX_IMAGE, command: ['sh', '-c', command] };
       const spec = { containers: [{ ...container, ...more }], terminationGracePeriodSeconds: 0 };
       await apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
       await kubectl(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s']);

@@ -2,9 +2,8 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Grpc, openGrpc } from '../../agent/runtime/grpc.ts';
+import { BUSYBOX_IMAGE } from './containerd-config.ts';
 
-/** The images that are there: in the namespace k8s.io, and, by `ctr`, in each namespace it is used for. */
-export const BUSYBOX_IMAGE = 'localhost/busybox:1';
 /** The cgroup a kubelet puts pods into. */
 export const PODS = 'kubepods';
 

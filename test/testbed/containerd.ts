@@ -1,13 +1,12 @@
 // Starts a real containerd of the tests' own in a temporary folder, with a busybox image, and takes all of it away again.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { type ChildProcess, execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { busyboxImage } from './cluster/image.ts';
+import { BUSYBOX_IMAGE, containerdConfig, IMAGES } from './containerd-config.ts';
 import {
-  BUSYBOX_IMAGE,
   type Cri,
   openCri,
   PODS,
@@ -17,14 +16,15 @@ import {
   removePods,
   runPod,
 } from './containerd-cri.ts';
+import { didNotStart, endDaemon, runs, spawnDaemon } from './daemon.ts';
 import { findProgram } from './probe.ts';
 import { clearFolder } from './remains.ts';
 
-export { BUSYBOX_IMAGE, type Pod, type PodOptions } from './containerd-cri.ts';
+export { BUSYBOX_IMAGE } from './containerd-config.ts';
+export type { Pod, PodOptions } from './containerd-cri.ts';
 
 /** What `needs` is told for a test that starts one. */
 export const CONTAINERD_COMPONENTS = ['containerd', 'runc', 'busybox'] as const;
-const PAUSE_IMAGE = 'localhost/pause:1';
 
 const START_MILLISECONDS = 30_000;
 const STOP_MILLISECONDS = 15_000;
@@ -56,7 +56,7 @@ export interface Containerd {
 export async function startContainerd(): Promise<Containerd> {
   const directory = await mkdtemp('/tmp/imp-');
   const socket = join(directory, 'sock');
-  const child = await spawnDaemon(directory, socket);
+  const child = await start(directory, socket);
   const ctr = (...args: readonly string[]): Promise<string> => client(socket, args);
   const archive = join(directory, 'busybox.tar');
   const imported = new Set<string>();
@@ -87,10 +87,8 @@ export async function startContainerd(): Promise<Containerd> {
     stop: () => stopDaemon(child, directory, cri, ctr),
   };
   try {
-    for (const [reference, command, file] of [
-      [PAUSE_IMAGE, ['/bin/sleep', '1000000'], join(directory, 'pause.tar')],
-      [BUSYBOX_IMAGE, ['/bin/sh'], archive],
-    ] as const) {
+    for (const [reference, command] of IMAGES) {
+      const file = reference === BUSYBOX_IMAGE ? archive : join(directory, 'pause.tar');
       await busyboxImage(file, reference, command);
       await ctr('-n', 'k8s.io', 'images', 'import', file);
     }
@@ -102,40 +100,12 @@ export async function startContainerd(): Promise<Containerd> {
   }
 }
 
-async function spawnDaemon(directory: string, socket: string): Promise<ChildProcess> {
-  const containerd = findProgram('containerd');
-  if (containerd === undefined) throw new Error('containerd is not installed');
-  await mkdir(join(directory, 'cni'));
+async function start(directory: string, socket: string): Promise<ChildProcess> {
+  const networks = join(directory, 'cni');
+  await mkdir(networks);
   const config = join(directory, 'containerd.toml');
-  await writeFile(config, configuration(directory, socket));
-  const log = await open(join(directory, 'log'), 'a');
-  // with setpriv(1) the daemon ends in order when this process is killed before it could stop it
-  const setpriv = findProgram('setpriv');
-  const command = [...(setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'TERM']), containerd, '-c', config];
-  const [program = containerd, ...args] = command;
-  const child = spawn(program, args, { stdio: ['ignore', log.fd, log.fd], cwd: directory });
-  child.on('error', () => undefined); // ready() sees that it never answers
-  await log.close();
-  return child;
-}
-
-/** Without CAP_SYS_RESOURCE no process may have a lower OOM score: restrict_oom_score_adj. */
-function configuration(directory: string, socket: string): string {
-  return `version = 2
-root = "${join(directory, 'root')}"
-state = "${join(directory, 'state')}"
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "${join(directory, 'opt')}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE_IMAGE}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${join(directory, 'cni')}"
-`;
+  await writeFile(config, containerdConfig(directory, socket, networks));
+  return await spawnDaemon(directory, 'containerd', ['-c', config]);
 }
 
 async function ready(directory: string, child: ChildProcess, socket: string, ctr: Containerd['ctr']): Promise<Cri> {
@@ -147,11 +117,11 @@ async function ready(directory: string, child: ChildProcess, socket: string, ctr
     } catch {
       // not yet
     }
-    if (child.exitCode !== null || child.signalCode !== null || Date.now() > until) {
-      const log = await readFile(join(directory, 'log'), 'utf8');
+    if (!runs(child) || Date.now() > until) {
+      const failure = await didNotStart(directory, 'containerd');
       child.kill('SIGKILL');
       await clearFolder(directory);
-      throw new Error(`containerd does not start on this machine:\n${log.slice(-2000)}`);
+      throw failure;
     }
     await sleep(100);
   }
@@ -167,16 +137,12 @@ async function client(socket: string, args: readonly string[]): Promise<string> 
 
 /** Pods and containers first, the daemon then, and whatever of it is left at last. Each step goes on after a failed one. */
 async function stopDaemon(child: ChildProcess, directory: string, cri: Cri, ctr: Containerd['ctr']): Promise<void> {
-  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+  if (runs(child)) {
     await removePods(cri).catch(() => undefined);
     await removeCgroups(PODS);
     const namespaces = (await ctr('namespaces', 'list', '--quiet').catch(() => '')).split('\n').filter(Boolean);
     for (const namespace of namespaces) await removeContainers(namespace, ctr).catch(() => undefined);
-    const ended = once(child, 'exit');
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MILLISECONDS);
-    await ended;
-    clearTimeout(timer);
+    await endDaemon(child, STOP_MILLISECONDS);
   }
   cri.close();
   await clearFolder(directory);

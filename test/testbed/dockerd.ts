@@ -1,11 +1,11 @@
 // Starts a real dockerd of the tests' own in a temporary folder, with a busybox image, and takes all of it away again.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { type ChildProcess, execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { busyboxRootfs } from './busybox.ts';
+import { didNotStart, endDaemon, runs, spawnDaemon } from './daemon.ts';
 import { findProgram } from './probe.ts';
 import { clearFolder } from './remains.ts';
 
@@ -33,7 +33,7 @@ export const BUSYBOX = 'busybox:test';
 export async function startDockerd(): Promise<Dockerd> {
   const directory = await mkdtemp('/tmp/imp-');
   const socket = join(directory, 'sock');
-  const child = await spawnDaemon(directory, socket);
+  const child = await start(directory, socket);
   const docker = (...args: readonly string[]): Promise<string> => client(directory, socket, args);
   const bed: Dockerd = {
     socket,
@@ -55,24 +55,14 @@ export async function startDockerd(): Promise<Dockerd> {
   }
 }
 
-async function spawnDaemon(directory: string, socket: string): Promise<ChildProcess> {
-  const dockerd = findProgram('dockerd');
-  if (dockerd === undefined) throw new Error('dockerd is not installed');
-  const log = await open(join(directory, 'log'), 'a');
+async function start(directory: string, socket: string): Promise<ChildProcess> {
   // a file of its own instead of the machine's /etc/docker/daemon.json
   const config = join(directory, 'daemon.json');
   await writeFile(config, '{}');
   const places = ['--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')];
   const files = ['--config-file', config, '--pidfile', join(directory, 'pid'), '--host', `unix://${socket}`];
   const args = [...places, ...files, '--iptables=false', '--bridge=none', '--shutdown-timeout=2'];
-  // with setpriv(1) the daemon ends in order when this process is killed before it could stop it
-  const setpriv = findProgram('setpriv');
-  const command = setpriv === undefined ? [dockerd, ...args] : [setpriv, '--pdeathsig', 'TERM', dockerd, ...args];
-  const [program = dockerd, ...rest] = command;
-  const child = spawn(program, rest, { stdio: ['ignore', log.fd, log.fd], cwd: directory });
-  child.on('error', () => undefined); // ready() sees that it never answers
-  await log.close();
-  return child;
+  return await spawnDaemon(directory, 'dockerd', args);
 }
 
 async function ready(child: ChildProcess, directory: string, docker: Dockerd['docker']): Promise<void> {
@@ -80,10 +70,7 @@ async function ready(child: ChildProcess, directory: string, docker: Dockerd['do
   for (;;) {
     const answered = await docker('version', '--format', '{{.Server.Version}}').catch(() => undefined);
     if (answered !== undefined) return;
-    if (child.exitCode !== null || child.signalCode !== null || Date.now() > until) {
-      const log = await readFile(join(directory, 'log'), 'utf8');
-      throw new Error(`dockerd does not start on this machine:\n${log.slice(-2000)}`);
-    }
+    if (!runs(child) || Date.now() > until) throw await didNotStart(directory, 'dockerd');
     await sleep(100);
   }
 }
@@ -102,15 +89,10 @@ async function client(directory: string, socket: string, args: readonly string[]
 
 /** Containers first, the daemon then, and whatever of it is left at last. Each step goes on after a failed one. */
 async function stopDaemon(child: ChildProcess, directory: string, docker: Dockerd['docker']): Promise<void> {
-  const running = child.pid !== undefined && child.exitCode === null && child.signalCode === null;
-  if (running) {
-    const ended = once(child, 'exit');
+  if (runs(child)) {
     const ids = await docker('ps', '-aq').catch(() => '');
     if (ids !== '') await docker('rm', '-f', ...ids.split('\n')).catch(() => undefined);
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MILLISECONDS);
-    await ended;
-    clearTimeout(timer);
+    await endDaemon(child, STOP_MILLISECONDS);
   }
   await clearFolder(directory);
   await rm(directory, { recursive: true, force: true });

@@ -1,16 +1,22 @@
 // A Unix socket in front of a real engine: passes connections on, or lets a test interfere with some of them.
 import { connect, createServer, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
 
 export interface Meddler {
   readonly socket: string;
+  /** Before its test ends; twice does no harm. */
   stop(): Promise<void>;
 }
 
 /** What becomes of a request: passed on to the engine, never answered, or answered with these bytes. */
 export type Meddling = 'pass' | 'hang' | Uint8Array;
 
-/** `meddle` decides by the request's first line ("GET /info HTTP/1.1"); `engine` is undefined where nothing is passed on. */
+/**
+ * `meddle` decides by the request's first line ("GET /info HTTP/1.1"); `engine` is undefined where nothing is passed on. It
+ * ends with its test.
+ */
 export async function startMeddler(
+  t: TestContext,
   socket: string,
   engine: string | undefined,
   meddle: (line: string) => Meddling | Promise<Meddling>,
@@ -42,6 +48,7 @@ export async function startMeddler(
     for (const connection of open) connection.destroy();
     await closed;
   };
+  t.after(stop);
   return { socket, stop };
 }
 

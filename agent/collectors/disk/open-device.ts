@@ -1,11 +1,15 @@
 // Opens a device for reading, and only where the node is the device that sysfs means: the host made its nodes itself.
 
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, open, openSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { deviceText } from '../../host/device-number.ts';
 import { errnoOf, Refusal } from '../../host/errno.ts';
 import { O_PATH_NOFOLLOW } from '../../host/open.ts';
 import type { Chosen } from './choose.ts';
+import { Hung, within } from './source.ts';
 import { attribute, sizeOf } from './sysfs.ts';
+
+const openAsync = promisify(open);
 
 /** An open device; the caller closes `fd`. */
 export interface OpenDevice {
@@ -17,7 +21,7 @@ export interface OpenDevice {
 }
 
 /** Throws a Refusal, or the system's error of the last node that was tried. */
-export function openDevice({ folder, nodes }: Chosen): OpenDevice {
+export async function openDevice({ folder, nodes }: Chosen, hungMilliseconds: number): Promise<OpenDevice> {
   const number = attribute(folder, 'dev');
   const size = sizeOf(folder);
   const sequence = attribute(folder, 'diskseq');
@@ -27,8 +31,9 @@ export function openDevice({ folder, nodes }: Chosen): OpenDevice {
   let failure: unknown;
   for (const path of nodes) {
     try {
-      return { fd: openNode(path, number), path, present };
+      return { fd: await openNode(path, number, hungMilliseconds), path, present };
     } catch (error) {
+      if (error instanceof Hung) throw error;
       // a mount without devices (EACCES) or an image without the node says nothing of the next one
       if (failure === undefined || errnoOf(failure) === 'ENOENT') failure = error;
     }
@@ -36,7 +41,8 @@ export function openDevice({ folder, nodes }: Chosen): OpenDevice {
   throw failure;
 }
 
-function openNode(path: string, number: string | undefined): number {
+/** Off this thread: opening waits where the device is just being closed for the last time, and does not answer. */
+async function openNode(path: string, number: string | undefined, hungMilliseconds: number): Promise<number> {
   const pinned = openSync(path, O_PATH_NOFOLLOW);
   try {
     const stats = fstatSync(pinned, { bigint: true });
@@ -46,7 +52,10 @@ function openNode(path: string, number: string | undefined): number {
         'the node in /dev is not the device of that name in /sys: name the right one with --device',
       );
     }
-    return openSync(`/proc/self/fd/${pinned}`, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await within(
+      openAsync(`/proc/self/fd/${pinned}`, constants.O_RDONLY | constants.O_NONBLOCK),
+      hungMilliseconds,
+    );
   } finally {
     closeSync(pinned);
   }

@@ -40,7 +40,15 @@ export async function* piecesFrom(source: Source, sizes: Sizes, stopped: () => b
 
   const take = async (offset: number, length: number): Promise<Taken> => {
     const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(chunk);
-    const whole = await reading(async () => !over && (await fill(source, buffer.subarray(0, length), offset)));
+    const whole = await reading(async () => {
+      if (over) return false;
+      try {
+        return await fill(source, buffer.subarray(0, length), offset);
+      } catch (error) {
+        over = true; // at once: who waits for the slot would be the next to hang
+        throw error;
+      }
+    });
     const taken: Taken = whole
       ? { kind: 'read', pieces: await compressing(() => piecesOf(buffer.subarray(0, length), offset, unit)) }
       : { kind: 'failed' };

@@ -64,7 +64,7 @@ export function deviceSource(
   };
 }
 
-async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
+export async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const hung = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Hung('reading it did not come back')), milliseconds);

@@ -21,19 +21,32 @@ export interface LowerLayers {
   close(): void;
 }
 
+interface Folder {
+  readonly fd: number;
+  /** Index of its layer. */
+  readonly layer: number;
+}
+
 /** One folder on the way to where the walk stands, with the lower folders that are merged into it, topmost first. */
 interface Level {
   readonly path: string;
-  readonly folders: readonly number[];
+  readonly folders: readonly Folder[];
   unknown: boolean;
 }
 
-/** `lower` are folders below `root`, no link on the way, the topmost first; at most 256, what is below them is unknown. */
-export function lowerLayers(root: string, lower: readonly string[]): LowerLayers {
+/**
+ * `lower` are folders below `root`, no link on the way, the topmost first; at most 256, what is below them is unknown.
+ * `hides` tells a layer's marks on its folder `path`, one character a byte.
+ */
+export function lowerLayers(
+  root: string,
+  lower: readonly string[],
+  hides: (layer: number, path: string) => 'opaque' | 'renamed' | undefined,
+): LowerLayers {
   let open = 0;
-  const pinned = lower.slice(0, MAX_OPEN).flatMap((path) => {
+  const pinned = lower.slice(0, MAX_OPEN).flatMap((path, layer) => {
     try {
-      return [pinBelow(root, path)];
+      return [{ fd: pinBelow(root, path), layer }];
     } catch {
       return []; // it was there a moment ago, see realFolders
     }
@@ -42,7 +55,7 @@ export function lowerLayers(root: string, lower: readonly string[]): LowerLayers
   const levels: Level[] = [{ path: '', folders: pinned, unknown: pinned.length < lower.length }];
   const leave = (): void => {
     const level = levels.pop();
-    for (const fd of level?.folders ?? []) closeSync(fd);
+    for (const { fd } of level?.folders ?? []) closeSync(fd);
     open -= level?.folders.length ?? 0;
   };
   /** The level of the folder that `path` is in. */
@@ -58,8 +71,8 @@ export function lowerLayers(root: string, lower: readonly string[]): LowerLayers
     find(path) {
       const text = path.toString('latin1');
       const level = levelOf(text);
-      for (const folder of level?.folders ?? []) {
-        const stats = statIn(folder, nameOf(path));
+      for (const { fd } of level?.folders ?? []) {
+        const stats = statIn(fd, nameOf(path));
         if (stats !== undefined) return isWhiteout(stats) ? undefined : stats;
       }
       return level?.unknown ? 'unknown' : undefined;
@@ -67,7 +80,7 @@ export function lowerLayers(root: string, lower: readonly string[]): LowerLayers
     enter(path, below) {
       const text = path.toString('latin1');
       const level = levelOf(text);
-      const folders: number[] = [];
+      const folders: Folder[] = [];
       const entered: Level = {
         path: text,
         folders,
@@ -76,13 +89,16 @@ export function lowerLayers(root: string, lower: readonly string[]): LowerLayers
       levels.push(entered);
       if (below !== true) return;
       try {
-        for (const folder of level?.folders ?? []) {
+        for (const { fd: folder, layer } of level?.folders ?? []) {
           if (open >= MAX_OPEN) throw Object.assign(new Error('too many lower folders'), { code: 'EMFILE' });
           const fd = folderIn(folder, nameOf(path));
           if (fd === undefined) continue;
           if (fd === 'hidden') return;
           open++;
-          folders.push(fd);
+          folders.push({ fd, layer });
+          const hidden = hides(layer, text);
+          if (hidden === 'renamed') entered.unknown = true;
+          if (hidden !== undefined) return;
         }
       } catch (error) {
         entered.unknown = true;

@@ -8,11 +8,11 @@ import { resolver } from '../../host/resolve.ts';
 import { nameBelow, paced, type TreeItem, walkTree } from '../../host/tree.ts';
 import { memberOf } from '../../host/tree-archive.ts';
 import { type LowerLayers, lowerLayers } from './lower.ts';
-import { marksOf } from './overlay.ts';
+import { hidesOf, type Marks, marksOf } from './overlay.ts';
 import type { Executed } from './processes.ts';
 import { type DriftItem, driftRow } from './row.ts';
 import type { LayerTarget } from './targets.ts';
-import { readXattrs, type Xattrs } from './xattrs.ts';
+import { readXattrs, type XattrIndex, type Xattrs } from './xattrs.ts';
 
 /** Of one file: a log or a database that grew, a dropped archive. */
 const FILE_BYTES = 2 * 1024 ** 3;
@@ -20,6 +20,8 @@ const FILE_BYTES = 2 * 1024 ** 3;
 const LARGE_BYTES = 32 * 1024 ** 2;
 const METACOPY = 'metacopy: its content is in a lower layer';
 const XATTRS = 'extended attributes of more than 128 KiB of base64: an archive has the first of them';
+/** Of the folders in lower layers, for getfattr(1). */
+const LOWER_MARKS = '^(trusted|user)[.]overlay[.](opaque|redirect)$';
 /** Names of one container. */
 const MAX_ITEMS = 1_000_000;
 
@@ -27,22 +29,35 @@ export interface LayerOptions {
   /** Bytes of content that are left for this container's archive: counted down. */
   readonly budget: { left: number };
   readonly executed: ReadonlyMap<string, Executed>;
+  /** Marks on the folders of lower layers, by their paths: images share layers. */
+  readonly lowerMarks: Map<string, Promise<XattrIndex>>;
   row(row: Record<string, unknown>): Promise<unknown>;
 }
 
 export async function* layerMembers(
   context: NodeContext,
   { container }: LayerTarget,
-  { budget, executed, row }: LayerOptions,
+  { budget, executed, lowerMarks, row }: LayerOptions,
 ): AsyncGenerator<Member> {
   const { host, signal, ownFolders } = context;
   const label = `container ${container.id} upper directory`;
   const gap = (found: Gap): void => context.gap(found);
   const folders = realFolders(host.root, container.layer, label, gap);
   if (folders === undefined) return;
-  const { upper, lower } = folders;
+  const { upper, lower, gone } = folders;
   const xattrs = await readXattrs(context, host.path(upper), label);
-  const below = lowerLayers(host.root, lower);
+  const userxattr = container.layer.userxattr === true;
+  const marks: XattrIndex[] = [];
+  for (const path of lower) {
+    if (gone.has(path)) {
+      marks.push(new Map());
+      continue;
+    }
+    const read = lowerMarks.get(path) ?? readXattrs(context, host.path(path), `lower directory ${path}`, LOWER_MARKS);
+    lowerMarks.set(path, read);
+    marks.push(await read);
+  }
+  const below = lowerLayers(host.root, lower, (layer, path) => hidesOf(marks[layer]?.get(path), userxattr));
   // what costs the archive much and an intruder little comes last: nobody fills its bytes before the small files are in
   const costly = costlyFiles();
   const later = new Set<string>();
@@ -55,7 +70,8 @@ export async function* layerMembers(
       if (first && costly(item)) later.add(path);
       const wanted = first ? !later.has(path) : later.delete(path);
       if (!wanted && item.kind !== 'directory') continue;
-      const about = aboutItem(item, below, label, xattrs.get(path), wanted ? gap : told);
+      const itself = marksOf(item, xattrs.get(path), userxattr);
+      const about = aboutItem(item, below, label, xattrs.get(path), itself, wanted ? gap : told);
       if (!wanted) continue;
       const drift = { container, item, ...about, executed: executed.get(path) };
       const recorded = ({ path, sha256, truncated, xattrs = {} }: MemberRecord): Promise<unknown> => {
@@ -111,7 +127,7 @@ function realFolders(
   layer: LayerTarget['container']['layer'],
   label: string,
   gap: (gap: Gap) => void,
-): { readonly upper: string; readonly lower: readonly string[] } | undefined {
+): { readonly upper: string; readonly lower: readonly string[]; readonly gone: ReadonlySet<string> } | undefined {
   const resolve = resolver(root);
   const real = (path: string, name: string): string | undefined => {
     try {
@@ -125,7 +141,13 @@ function realFolders(
   };
   const upper = real(layer.upper, label);
   if (upper === undefined) return undefined;
-  return { upper, lower: layer.lower.map((path) => real(path, `lower directory ${path}`) ?? path) };
+  const gone = new Set<string>();
+  const lower = layer.lower.map((path) => {
+    const found = real(path, `lower directory ${path}`);
+    if (found === undefined) gone.add(path);
+    return found ?? path;
+  });
+  return { upper, lower, gone };
 }
 
 type About = Pick<DriftItem, 'marks' | 'lower' | 'xattrs'>;
@@ -136,9 +158,9 @@ function aboutItem(
   below: LowerLayers,
   label: string,
   xattrs: Xattrs | undefined,
+  marks: Marks,
   gap: (gap: Gap) => void,
 ): About {
-  const marks = marksOf(item, xattrs);
   let lower: BigIntStats | 'unknown' | undefined;
   try {
     // what was renamed has its lower one under another name, and so has all that is below it

@@ -14,11 +14,11 @@ export interface Marks {
   readonly redirect?: string;
 }
 
-export function marksOf(item: TreeItem, xattrs: Xattrs | undefined): Marks {
-  // rootless overlays may set user attributes only
+/** `userxattr` as the overlay is mounted: then its marks are user attributes, which else whoever is in the container sets. */
+export function marksOf(item: TreeItem, xattrs: Xattrs | undefined, userxattr: boolean): Marks {
   const mark = (name: string): Uint8Array | undefined =>
-    xattrs?.get(`trusted.overlay.${name}`) ?? xattrs?.get(`user.overlay.${name}`);
-  // never as user attributes, which whoever is in the container sets: overlays with `userxattr` have neither of these two
+    xattrs?.get(`${userxattr ? 'user' : 'trusted'}.overlay.${name}`);
+  // overlays with `userxattr` have neither of these two
   const redirect = xattrs?.get('trusted.overlay.redirect');
   const device = item.kind === 'character-device' && item.stats.rdev === 0n;
   return {
@@ -27,6 +27,12 @@ export function marksOf(item: TreeItem, xattrs: Xattrs | undefined): Marks {
     metacopy: item.kind === 'file' && xattrs?.has('trusted.overlay.metacopy') === true,
     ...(redirect === undefined ? {} : { redirect: text(redirect) }),
   };
+}
+
+/** What a lower folder's marks do to the layers below it: nothing of them shows, or what does has another name there. */
+export function hidesOf(xattrs: Xattrs | undefined, userxattr: boolean): 'opaque' | 'renamed' | undefined {
+  if (text(xattrs?.get(`${userxattr ? 'user' : 'trusted'}.overlay.opaque`)) === 'y') return 'opaque';
+  return xattrs?.has('trusted.overlay.redirect') === true ? 'renamed' : undefined;
 }
 
 function text(value: Uint8Array | undefined): string {

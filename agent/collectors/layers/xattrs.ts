@@ -12,14 +12,19 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export type Xattrs = ReadonlyMap<string, Uint8Array>;
 
 /** Attributes by the path below the folder, one character a byte ("" for the folder itself). */
-type XattrIndex = ReadonlyMap<string, Xattrs>;
+export type XattrIndex = ReadonlyMap<string, Xattrs>;
 
 /**
  * Attributes of `folder` (as this process sees it) and of all below it, no link followed. What could not be had is a gap
  * named after `label`.
  */
-export async function readXattrs(context: NodeContext, folder: string, label: string): Promise<XattrIndex> {
-  const args = ['-R', '-P', '-h', '-d', '-m', '-', '-e', 'base64', '--absolute-names', '--', folder];
+export async function readXattrs(
+  context: NodeContext,
+  folder: string,
+  label: string,
+  names = '-',
+): Promise<XattrIndex> {
+  const args = ['-R', '-P', '-h', '-d', '-m', names, '-e', 'base64', '--absolute-names', '--', folder];
   const limits = { signal: context.signal, seconds: SECONDS, bytes: OUTPUT_BYTES };
   const running = await context.programs.start('getfattr', args, limits);
   const parser = xattrParser(Buffer.from(folder).toString('latin1'));

@@ -9,6 +9,7 @@ import { type Host, hostAt } from '../../../agent/host/host.ts';
 import { at } from '../../../agent/runtime/json.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
+import { walkThatSaw } from '../../helpers/walk.ts';
 
 const WEB = 'a1'.repeat(32);
 const BOX = 'b2'.repeat(32);
@@ -68,12 +69,7 @@ async function host(t: TestContext): Promise<Host> {
 }
 
 function collected(on: Host): Promise<Collected> {
-  const walk = {
-    index: () => Promise.resolve([{ pid: 4711, startTicks: '99', comm: 'nginx', netns: 5, sockets: [] }]),
-    async *records() {},
-    gaps: () => [],
-    leftBehind: () => false,
-  };
+  const walk = walkThatSaw({ pid: 4711, startTicks: '99', comm: 'nginx', netns: 5, sockets: [] });
   return collect(cri, { host: on, walk, criSockets: [], containerdSockets: [] });
 }
 

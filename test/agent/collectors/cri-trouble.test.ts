@@ -1,51 +1,33 @@
 // The CRI collector where no runtime is, where one hangs, lies, or is no runtime at all.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import { cri } from '../../../agent/collectors/cri.ts';
 import { knownContainers } from '../../../agent/containers.ts';
 import type { NodeContext } from '../../../agent/context.ts';
 import { hostAt } from '../../../agent/host/host.ts';
-import type { ProcessSummary, ProcessWalk } from '../../../agent/host/walk.ts';
+import type { ProcessSummary } from '../../../agent/host/walk.ts';
 import { at } from '../../../agent/runtime/json.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
+import { fileSocketFolder } from '../../helpers/temporary.ts';
+import { timed } from '../../helpers/timed.ts';
+import { walkThatSaw } from '../../helpers/walk.ts';
 import { BUSYBOX, startDockerd } from '../../testbed/dockerd.ts';
 import { type Meddling, startMeddler } from '../../testbed/meddler.ts';
 
-let folder = '';
-let number = 0;
-const socketPath = (): string => join(folder, `s${number++}`);
-
-before(async () => {
-  folder = await mkdtemp('/tmp/imp-');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const { folder, next: socketPath } = await fileSocketFolder();
 
 /** A machine with nothing on it but these sockets and processes. */
 function on(overrides: Partial<NodeContext>, ...processes: readonly ProcessSummary[]): Promise<Collected> {
-  const walk: ProcessWalk = {
-    index: () => Promise.resolve(processes),
-    async *records() {},
-    gaps: () => [],
-    leftBehind: () => false,
-  };
+  const walk = walkThatSaw(...processes);
   return collect(cri, { criSockets: [], containerdSockets: [], host: hostAt(folder), walk, ...overrides });
 }
 
 async function meddler(t: TestContext, what: Meddling): Promise<string> {
-  const { socket, stop } = await startMeddler(socketPath(), undefined, () => what);
-  t.after(stop);
-  return socket;
-}
-
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
-  await work();
-  return (performance.now() - begun) / 1000;
+  return (await startMeddler(t, socketPath(), undefined, () => what)).socket;
 }
 
 /** A gRPC server that gives these bytes to every call it is asked, or this status. */
@@ -123,13 +105,10 @@ test('a hung runtime, a FIFO and garbage are each a gap, in bounded time', async
   const hung = await meddler(t, 'hang');
   const garbage = await meddler(t, Buffer.from('\0\xff no HTTP/2', 'latin1'));
   const all = [fifo, hung, garbage];
-  let found: Collected | undefined;
-  const took = await seconds(async () => {
-    found = await on({ criSockets: all, containerdSockets: all });
-  });
-  assert.ok(took < 6, `${took} s`);
-  assert.equal(found?.artefacts.size, 0);
-  const reasons = new Map(found?.gaps.map(({ name, reason }) => [name, reason]));
+  const { value, seconds } = await timed(() => on({ criSockets: all, containerdSockets: all }));
+  assert.ok(seconds < 6, `${seconds} s`);
+  assert.equal(value.artefacts.size, 0);
+  const reasons = new Map(value.gaps.map(({ name, reason }) => [name, reason]));
   assert.equal(reasons.get(`CRI runtime at unix://${fifo}`), 'failed');
   assert.equal(reasons.get(`CRI runtime at unix://${hung}`), 'timeout');
   assert.ok(['failed', 'timeout'].includes(reasons.get(`CRI runtime at unix://${garbage}`) ?? ''));
@@ -139,21 +118,18 @@ test('a hung runtime, a FIFO and garbage are each a gap, in bounded time', async
 test('known containers of a hung runtime are a gap, in bounded time', async (t) => {
   const containerdSockets = [await meddler(t, 'hang')];
   const sources = { host: hostAt(folder), dockerSockets: [], criSockets: [], containerdSockets };
-  const took = await seconds(async () => {
-    const { containers, gaps } = await knownContainers({ ...sources, signal: new AbortController().signal });
-    assert.deepEqual(containers, []);
-    assert.equal(gaps.length, 1);
-  });
-  assert.ok(took < 7, `${took} s`);
+  const { signal } = new AbortController();
+  const { value, seconds } = await timed(() => knownContainers({ ...sources, signal }));
+  assert.deepEqual(value.containers, []);
+  assert.equal(value.gaps.length, 1);
+  assert.ok(seconds < 7, `${seconds} s`);
 });
 
 test('a capture that is stopped lets go of a runtime that hangs', async (t) => {
   const criSockets = [await meddler(t, 'hang')];
-  const took = await seconds(async () => {
-    const { gaps } = await on({ criSockets, signal: AbortSignal.timeout(300) });
-    assert.ok(gaps.some(({ reason }) => reason === 'aborted'));
-  });
-  assert.ok(took < 2, `${took} s`);
+  const { value, seconds } = await timed(() => on({ criSockets, signal: AbortSignal.timeout(300) }));
+  assert.ok(value.gaps.some(({ reason }) => reason === 'aborted'));
+  assert.ok(seconds < 2, `${seconds} s`);
 });
 
 test('answers that are no messages are gaps, and the other tables go on', async (t) => {

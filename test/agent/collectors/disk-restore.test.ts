@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readMap } from '../../../cli/local/disk-map.ts';
+import { readMap } from '../../../cli/bundles/disk-map.ts';
 import type { MadeBundle } from '../../helpers/bundle.ts';
 import { needs } from '../../helpers/component.ts';
 import { bundleOf, restoredDisk } from '../../helpers/disk-bundle.ts';

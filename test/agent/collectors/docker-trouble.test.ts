@@ -1,27 +1,21 @@
 // The Docker collector where the engine is absent, hangs, lies, or loses containers meanwhile.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { docker } from '../../../agent/collectors/docker.ts';
-import type { ProcessSummary, ProcessWalk } from '../../../agent/host/walk.ts';
 import { at } from '../../../agent/runtime/json.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
+import { fileSocketFolder } from '../../helpers/temporary.ts';
+import { timed } from '../../helpers/timed.ts';
+import { walkThatSaw } from '../../helpers/walk.ts';
 import { BUSYBOX, type Dockerd, startDockerd } from '../../testbed/dockerd.ts';
 import { httpAnswer, startMeddler } from '../../testbed/meddler.ts';
 
 const COMPONENTS = ['dockerd', 'docker', 'busybox'] as const;
 const FOLDER = '30-container/docker';
-let folder = '';
-let number = 0;
-const socketPath = (): string => join(folder, `s${number++}`);
-
-before(async () => {
-  folder = await mkdtemp('/tmp/imp-');
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const { folder, next: socketPath } = await fileSocketFolder();
 
 async function withEngine(work: (bed: Dockerd) => Promise<void>): Promise<void> {
   const bed = await startDockerd();
@@ -48,25 +42,13 @@ test('an engine that runs and answers at none of the sockets is no absence', asy
   assert.match(gaps[0]?.detail ?? '', /dockerd runs as pid 4711: name its socket with --docker SOCKET/);
 });
 
-/** A walk that has ended and seen these. */
-function walkThatSaw(...processes: readonly ProcessSummary[]): ProcessWalk {
-  return {
-    index: () => Promise.resolve(processes),
-    async *records() {},
-    gaps: () => [],
-    leftBehind: () => false,
-  };
-}
-
-test('a hung engine, a FIFO and garbage are each a gap, in bounded time', async () => {
+test('a hung engine, a FIFO and garbage are each a gap, in bounded time', async (t) => {
   const fifo = socketPath();
   execFileSync('mkfifo', [fifo]);
-  const hung = await startMeddler(socketPath(), undefined, () => 'hang');
-  const garbage = await startMeddler(socketPath(), undefined, () => Buffer.from('\0\xff no HTTP', 'latin1'));
-  const begun = performance.now();
-  const { artefacts, gaps } = await collect(docker, { dockerSockets: [fifo, hung.socket, garbage.socket] });
-  const seconds = (performance.now() - begun) / 1000;
-  await Promise.all([hung.stop(), garbage.stop()]);
+  const hung = await startMeddler(t, socketPath(), undefined, () => 'hang');
+  const garbage = await startMeddler(t, socketPath(), undefined, () => Buffer.from('\0\xff no HTTP', 'latin1'));
+  const { value, seconds } = await timed(() => collect(docker, { dockerSockets: [fifo, hung.socket, garbage.socket] }));
+  const { artefacts, gaps } = value;
   assert.equal(artefacts.size, 0);
   assert.deepEqual(
     gaps.map(({ reason, name }) => [reason, name]),
@@ -79,40 +61,38 @@ test('a hung engine, a FIFO and garbage are each a gap, in bounded time', async 
   assert.ok(seconds < 5, `${seconds} s`);
 });
 
-test('an engine that says nonsense in every answer is gaps, and what it said is kept', async () => {
-  const meddler = await startMeddler(socketPath(), undefined, (line) =>
+test('an engine that says nonsense in every answer is gaps, and what it said is kept', async (t) => {
+  const meddler = await startMeddler(t, socketPath(), undefined, (line) =>
     httpAnswer(line.includes('/_ping') ? 'OK' : '{{{'),
   );
   const { artefacts, gaps } = await collect(docker, { dockerSockets: [meddler.socket] });
-  await meddler.stop();
   assert.ok(gaps.length >= 6);
   assert.ok(gaps.every((gap) => gap.reason === 'failed'));
   assert.ok((artefacts.get(`${FOLDER}/raw.tar.zst`) ?? Buffer.alloc(0)).includes('{{{'));
   assert.deepEqual(artefacts.get(`${FOLDER}/engine.json`)?.toString(), `{"socket":"unix://${meddler.socket}"}\n`);
 });
 
-test('an engine that answers other shapes than Docker does breaks nothing', async () => {
+test('an engine that answers other shapes than Docker does breaks nothing', async (t) => {
   const shapes = ['null', '[]', '[null,1,"x",{"Id":5},{"Id":"../../etc/x\\u0000"}]', '"text"', '{"Volumes":7}'];
   for (const shape of shapes) {
-    const meddler = await startMeddler(socketPath(), undefined, (line) =>
+    const meddler = await startMeddler(t, socketPath(), undefined, (line) =>
       httpAnswer(line.includes('/_ping') ? 'OK' : shape),
     );
     const { artefacts } = await collect(docker, { dockerSockets: [meddler.socket] });
-    await meddler.stop();
     assert.equal(artefacts.size, 11, shape);
     const raw = artefacts.get(`${FOLDER}/raw.tar.zst`)?.toString('latin1') ?? '';
     assert.doesNotMatch(raw, /"path":"[^"]*\.\.\//);
   }
 });
 
-test('a capture that is stopped lets go of an engine that hangs', async () => {
-  const meddler = await startMeddler(socketPath(), undefined, (line) =>
+test('a capture that is stopped lets go of an engine that hangs', async (t) => {
+  const meddler = await startMeddler(t, socketPath(), undefined, (line) =>
     line.includes('/_ping') ? httpAnswer('OK') : 'hang',
   );
-  const begun = performance.now();
-  const { gaps } = await collect(docker, { dockerSockets: [meddler.socket], signal: AbortSignal.timeout(300) });
-  const seconds = (performance.now() - begun) / 1000;
-  await meddler.stop();
+  const { value, seconds } = await timed(() =>
+    collect(docker, { dockerSockets: [meddler.socket], signal: AbortSignal.timeout(300) }),
+  );
+  const { gaps } = value;
   assert.ok(seconds < 2, `${seconds} s`);
   assert.ok(gaps.some((gap) => gap.reason === 'aborted' && gap.name === 'containers'));
 });
@@ -122,10 +102,9 @@ test('a container that cannot be inspected in time is a gap, does not hold up th
   await withEngine(async (bed) => {
     const stuck = await bed.run('--name', 'stuck', BUSYBOX, 'sleep', '1000');
     const sound = await bed.run('--name', 'sound', BUSYBOX, 'sleep', '1000');
-    const meddler = await startMeddler(socketPath(), bed.socket, (line) => (line.includes(stuck) ? 'hang' : 'pass'));
-    const begun = performance.now();
-    const { artefacts, gaps } = await collect(docker, { dockerSockets: [meddler.socket] });
-    const seconds = (performance.now() - begun) / 1000;
+    const meddler = await startMeddler(t, socketPath(), bed.socket, (line) => (line.includes(stuck) ? 'hang' : 'pass'));
+    const { value, seconds } = await timed(() => collect(docker, { dockerSockets: [meddler.socket] }));
+    const { artefacts, gaps } = value;
     await meddler.stop();
     assert.ok(seconds < 25, `${seconds} s`);
     const what = ['inspect', 'top', 'stats', 'changes', 'logs'].map((call) => `container ${stuck} ${call}`);
@@ -145,7 +124,7 @@ test('containers and images that go between the list and the question are gaps',
   await withEngine(async (bed) => {
     const gone = await bed.run(BUSYBOX, 'sleep', '1000');
     const image = await bed.docker('commit', gone, 'short:lived');
-    const meddler = await startMeddler(socketPath(), bed.socket, async (line) => {
+    const meddler = await startMeddler(t, socketPath(), bed.socket, async (line) => {
       if (line.includes(`/containers/${gone}/json`)) await bed.docker('rm', '-f', gone);
       if (line.includes(`/images/${image}/json`)) await bed.docker('rmi', image);
       if (line.includes(`/images/${image}/history`)) await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -167,7 +146,7 @@ test('a container that processes are in but the engine does not list has a row',
   if (!needs(t, ...COMPONENTS)) return;
   await withEngine(async (bed) => {
     const hidden = await bed.run(BUSYBOX, 'sleep', '1000');
-    const meddler = await startMeddler(socketPath(), bed.socket, (line) =>
+    const meddler = await startMeddler(t, socketPath(), bed.socket, (line) =>
       line.includes('/containers/json') ? httpAnswer('[]') : 'pass',
     );
     const { artefacts } = await collect(docker, { dockerSockets: [meddler.socket] });

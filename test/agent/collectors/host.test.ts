@@ -1,25 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { clock } from '../../../agent/collectors/clock.ts';
 import { collectHost, host } from '../../../agent/collectors/host.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import type { ClockSample } from '../../../evidence/index.ts';
 import { collect } from '../../helpers/collect.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
-
-async function tree(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
-  const root = await temporaryFolder(t);
-  for (const [path, text] of Object.entries(files)) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), text);
-  }
-  return root;
-}
+import { folderWith } from '../../helpers/temporary.ts';
 
 const NODE = {
   'proc/sys/kernel/hostname': 'node-1\n',
@@ -47,7 +36,7 @@ test('host.json says what machine it is', async (t) => {
 });
 
 test('a node is described from its own tree', async (t) => {
-  const root = await tree(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
+  const root = await folderWith(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
   const { artefacts } = await collect(host, { host: hostAt(root) });
   const document = JSON.parse(artefacts.get('00-meta/host.json')?.toString() ?? '') as Record<string, unknown>;
   assert.deepEqual((document.host as { os: unknown }).os, {
@@ -74,7 +63,7 @@ test('an instance of EC2 is asked for its identity, and one that does not answer
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
-  const root = await tree(t, NODE);
+  const root = await folderWith(t, NODE);
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const { artefacts } = await collect(
     { ...host, collect: (context) => collectHost(context, base) },
@@ -91,7 +80,7 @@ test('an instance of EC2 is asked for its identity, and one that does not answer
 });
 
 test('a machine that is no instance is asked nothing', async (t) => {
-  const root = await tree(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
+  const root = await folderWith(t, { ...NODE, 'sys/class/dmi/id/sys_vendor': 'QEMU\n' });
   const { footprint } = await collect(host, { host: hostAt(root) });
   assert.deepEqual(footprint, []);
 });

@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { kernel } from '../../../agent/collectors/kernel.ts';
-import type { ProcessSummary, ProcessWalk } from '../../../agent/host/walk.ts';
+import type { ProcessSummary } from '../../../agent/host/walk.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
+import { walkThatSaw } from '../../helpers/walk.ts';
 
 type Impound = Record<string, unknown>;
 
@@ -29,13 +30,7 @@ test('an eBPF program and a map that a process holds are rows, with what fdinfo 
   }
   if (said.startsWith('no bpf')) return t.skip(said);
   const owner: ProcessSummary = { pid: child.pid ?? 0, startTicks: '1', comm: 'python3', sockets: [] };
-  const walk: ProcessWalk = {
-    index: () => Promise.resolve([owner]),
-    async *records() {},
-    gaps: () => [],
-    leftBehind: () => false,
-  };
-  const collected = await collect(kernel, { walk });
+  const collected = await collect(kernel, { walk: walkThatSaw(owner) });
   const rows = rowsOf(collected.artefacts.get('50-kernel/ebpf.jsonl'));
   const held = rows
     .map((row): Impound => ({ process: row.process, ...((row.impound as Impound).ebpf as Impound) }))

@@ -9,6 +9,7 @@ import { logs } from '../../../agent/collectors/logs.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import { readMounts } from '../../../agent/host/mounts.ts';
 import { type Gap, tarArchive } from '../../../evidence/index.ts';
+import { unpacked } from '../../helpers/archive.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
@@ -94,9 +95,7 @@ test("journal files are the node's byte for byte, and journalctl reads them", as
     stdio: 'pipe',
   });
   const { artefacts } = await collect(logs, { host: hostAt(root, { proc: '/proc', sys: '/sys' }) });
-  const out = await temporaryFolder(t);
-  await writeFile(join(out, 'a.tar'), artefacts.get('70-log/journal.tar.zst') ?? '');
-  execFileSync('tar', ['-C', out, '-xf', join(out, 'a.tar')]);
+  const out = await unpacked(t, artefacts.get('70-log/journal.tar.zst'));
   const kept = join(out, 'var/log/journal/0123456789abcdef0123456789abcdef/system.journal');
   assert.ok((await readFile(kept)).equals(await readFile(join(folder, 'system.journal'))));
   const printed = execFileSync('journalctl', ['--file', kept, '-o', 'cat', '-q', '--no-pager']).toString();
@@ -122,9 +121,7 @@ test('of a log over its bound the last bytes are kept, from a whole record on; o
   });
   const chunks: Uint8Array[] = [];
   for await (const chunk of tarArchive(members)) chunks.push(chunk);
-  const out = await temporaryFolder(t);
-  await writeFile(join(out, 'a.tar'), Buffer.concat(chunks));
-  execFileSync('tar', ['-C', out, '-xf', join(out, 'a.tar')]);
+  const out = await unpacked(t, Buffer.concat(chunks));
   const kept = await readFile(join(out, 'btmp'));
   assert.ok(kept.equals(content.subarray(content.length - kept.length)));
   assert.equal((content.length - kept.length) % 384, 0);

@@ -1,14 +1,15 @@
 // What the logs collector takes is what plaso's parsers read.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { logs } from '../../../agent/collectors/logs.ts';
 import { hostAt } from '../../../agent/host/host.ts';
+import { unpacked } from '../../helpers/archive.ts';
 import { collect } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { folderWith, temporaryFolder } from '../../helpers/temporary.ts';
 import { cacheDirectory, pythonEnvironment } from '../../testbed/components.ts';
 
 const JOURNAL_REMOTE = '/lib/systemd/systemd-journal-remote';
@@ -38,8 +39,7 @@ function journalExport(): string {
 
 test("plaso's parsers accept journal, logins, audit records and pods' logs", { timeout: 300_000 }, async (t) => {
   if (!needs(t, 'plaso', 'systemd-journal-remote', 'python3')) return;
-  const root = await temporaryFolder(t);
-  const files: Record<string, string | Buffer> = {
+  const root = await folderWith(t, {
     'var/log/wtmp': execFileSync('python3', ['-c', UTMP]),
     'var/log/audit/audit.log': numbers
       .map((number) => `type=EXECVE msg=audit(17000000${10 + number}.123:${number}): argc=1 a0="id"\n`)
@@ -47,23 +47,15 @@ test("plaso's parsers accept journal, logins, audit records and pods' logs", { t
     'var/log/pods/shop_web-1_5f0f8d1e-0000-4000-8000-000000000001/web/0.log': numbers
       .map((number) => `2024-05-01T10:00:${10 + number}.000000000Z stdout F hello ${number}\n`)
       .join(''),
-  };
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), content);
-  }
+  });
   const journal = join(root, 'var/log/journal/0123456789abcdef0123456789abcdef/system.journal');
   await mkdir(dirname(journal), { recursive: true });
   execFileSync(JOURNAL_REMOTE, ['-o', journal, '-'], { input: journalExport(), stdio: ['pipe', 'pipe', 'pipe'] });
 
   const { artefacts } = await collect(logs, { host: hostAt(root, { proc: '/proc', sys: '/sys' }) });
   const work = await temporaryFolder(t);
-  const evidence = join(work, 'evidence');
-  await mkdir(evidence);
-  for (const archive of ['host', 'journal', 'pods']) {
-    await writeFile(join(work, 'a.tar'), artefacts.get(`70-log/${archive}.tar.zst`) ?? '');
-    execFileSync('tar', ['-C', evidence, '-xf', join(work, 'a.tar')]);
-  }
+  const archives = ['host', 'journal', 'pods'].map((name) => artefacts.get(`70-log/${name}.tar.zst`));
+  const evidence = await unpacked(t, ...archives);
   const plaso = (program: string, ...args: readonly string[]): void => {
     execFileSync(join(pythonEnvironment(cacheDirectory()), 'bin', program), args, {
       cwd: work,

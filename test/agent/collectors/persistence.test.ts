@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
 import { persistence } from '../../../agent/collectors/persistence.ts';
 import type { NodeContext } from '../../../agent/context.ts';
 import { hostAt } from '../../../agent/host/host.ts';
+import { unpacked } from '../../helpers/archive.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
-import { python } from '../../helpers/programs.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { stuckFileSystem } from '../../helpers/fuse.ts';
+import { fill, folderWith, mountFolder } from '../../helpers/temporary.ts';
 
 const ARCHIVE = '60-file/persistence.tar.zst';
 
@@ -25,33 +23,6 @@ interface Row {
     readonly hash?: { readonly sha256: string };
   };
   readonly impound: { readonly what: string; readonly member: string };
-}
-
-async function rootWith(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
-  const root = await temporaryFolder(t);
-  await fill(root, files);
-  return root;
-}
-
-async function fill(root: string, files: Readonly<Record<string, string>>): Promise<void> {
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), content);
-  }
-}
-
-/** A folder to mount things in: they go before it does, whatever became of the test. */
-async function mountFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'impound-test-'));
-  t.after(async () => {
-    const points = readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .map((line) => line.split(' ')[4] ?? '');
-    for (const point of points.filter((one) => one.startsWith(`${folder}/`)).reverse())
-      execFileSync('umount', ['-l', point]);
-    await rm(folder, { recursive: true, force: true });
-  });
-  return folder;
 }
 
 function gather(root: string, overrides: Partial<NodeContext> = {}): Promise<Collected> {
@@ -104,7 +75,7 @@ test('each mechanism by which something starts again is taken, under its host pa
     'usr/lib64/python3.9/site-packages/implant.pth': 'interpreter start-up',
   };
   const files = Object.fromEntries(Object.keys(expected).map((path) => [path, `content of ${path}`]));
-  const root = await rootWith(t, {
+  const root = await folderWith(t, {
     ...files,
     'etc/passwd': 'svc:x:990:990::/srv/svc:/bin/false\n',
     'etc/ssh/ssh_host_ed25519_key': 'private',
@@ -125,14 +96,12 @@ test('each mechanism by which something starts again is taken, under its host pa
   assert.ok(table.has('/etc/ssh/ssh_host_ed25519_key.pub'));
   for (const path of ['/etc/ssh/ssh_host_ed25519_key', '/home/ann/.ssh/id_ed25519', '/home/ann/thesis.txt'])
     assert.ok(!table.has(path), path);
-  const out = await temporaryFolder(t);
-  await writeFile(join(out, 'a.tar'), collected.artefacts.get(ARCHIVE) ?? '');
-  execFileSync('tar', ['-C', out, '-xf', join(out, 'a.tar')]);
+  const out = await unpacked(t, collected.artefacts.get(ARCHIVE));
   assert.equal(await readFile(join(out, 'etc/cron.d/implant'), 'utf8'), files['etc/cron.d/implant']);
 });
 
 test('a unit that is enabled by a link comes with the file it leads to, once, and never from outside the root', async (t) => {
-  const root = await rootWith(t, { 'opt/units/implant.service': '[Service]\n', 'etc/hostname': 'node-1\n' });
+  const root = await folderWith(t, { 'opt/units/implant.service': '[Service]\n', 'etc/hostname': 'node-1\n' });
   const wants = join(root, 'etc/systemd/system/multi-user.target.wants');
   await mkdir(wants, { recursive: true });
   await symlink('/opt/units/implant.service', join(wants, 'implant.service'));
@@ -154,7 +123,7 @@ test('a unit that is enabled by a link comes with the file it leads to, once, an
 });
 
 test('a FIFO among the files and hostile names lose nothing else', { timeout: 60_000 }, async (t) => {
-  const root = await rootWith(t, { 'etc/cron.d/good': 'x', 'etc/cron.d/line\nbreak': 'y' });
+  const root = await folderWith(t, { 'etc/cron.d/good': 'x', 'etc/cron.d/line\nbreak': 'y' });
   execFileSync('mkfifo', [join(root, 'etc/cron.d/pipe'), join(root, 'etc/ld.so.preload')]);
   await writeFile(Buffer.concat([Buffer.from(join(root, 'etc/cron.d/')), Buffer.from([0xfe, 0x2a])]), 'z');
   const table = tableOf(await gather(root));
@@ -164,7 +133,7 @@ test('a FIFO among the files and hostile names lose nothing else', { timeout: 60
 });
 
 test('the capture’s own folder is left out', async (t) => {
-  const root = await rootWith(t, { 'etc/cron.d/good': 'x', 'etc/cron.d/own/evidence': 'y', 'etc/fstab': 'z' });
+  const root = await folderWith(t, { 'etc/cron.d/good': 'x', 'etc/cron.d/own/evidence': 'y', 'etc/fstab': 'z' });
   const table = tableOf(await gather(root, { ownFolders: [join(root, 'etc/cron.d/own')] }));
   assert.ok(table.has('/etc/cron.d/good') && !table.has('/etc/cron.d/own/evidence'));
 });
@@ -174,11 +143,8 @@ test('a home on a file system that never answers costs that home only', { timeou
   await fill(root, { 'etc/cron.d/good': 'x', 'home/bob/.bashrc': 'y', 'served/.bashrc': 'z' });
   const mountpoint = join(root, 'home/ann');
   await mkdir(mountpoint);
-  const script = await readFile(join(import.meta.dirname, '../host/stuck_filesystem.py'), 'utf8');
-  const { child } = await python(t, script, [mountpoint, join(root, 'served'), '.bashrc']);
+  await stuckFileSystem(t, mountpoint, join(root, 'served'), '.bashrc');
   const collected = await gather(root);
-  child.stdin?.end();
-  await once(child, 'exit');
   const table = tableOf(collected);
   assert.ok(table.has('/home/bob/.bashrc') && !table.has('/home/ann/.bashrc'));
   const found = collected.gaps.find(({ name }) => name.includes('/home/ann'));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { processes } from '../../../agent/collectors/processes.ts';
 import { hostAt } from '../../../agent/host/host.ts';
-import { readTar } from '../../../evidence/stream/tar-reader.ts';
+import { contentsOf } from '../../helpers/archive.ts';
 import { collect } from '../../helpers/collect.ts';
 import { python } from '../../helpers/programs.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
@@ -31,19 +31,6 @@ function rowsOf(bytes: Buffer | undefined): readonly Row[] {
     .map((line) => JSON.parse(line) as Row);
 }
 
-async function membersOf(tar: Buffer | undefined): Promise<ReadonlyMap<string, Buffer>> {
-  async function* whole(): AsyncGenerator<Uint8Array> {
-    yield tar ?? Buffer.alloc(0);
-  }
-  const found = new Map<string, Buffer>();
-  for await (const member of readTar(whole(), 'proc.tar')) {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of member.content) chunks.push(chunk);
-    found.set(member.path, Buffer.concat(chunks));
-  }
-  return found;
-}
-
 /** Executes itself with an argument and a variable that are no text, then waits. */
 const STRANGE = `
 import os, sys
@@ -57,7 +44,7 @@ sys.stdin.read()
 test('arguments and environment of 100,000 characters, with newlines and bytes that are no UTF-8, survive byte for byte', async (t) => {
   const { pid } = await python(t, STRANGE);
   const { artefacts } = await collect(processes);
-  const members = await membersOf(artefacts.get('10-process/proc.tar.zst'));
+  const members = await contentsOf(artefacts.get('10-process/proc.tar.zst'));
   assert.deepEqual(members.get(`${pid}/cmdline`), await readFile(`/proc/${pid}/cmdline`));
   assert.deepEqual(members.get(`${pid}/environ`), await readFile(`/proc/${pid}/environ`));
   const row = rowsOf(artefacts.get('10-process/processes.jsonl')).find(({ process }) => process.pid === pid);

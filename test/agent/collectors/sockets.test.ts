@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readlinkSync } from 'node:fs';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { readlinkSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
-import { readNamespaces } from '../../../agent/collectors/sockets/pass.ts';
-import { setUpOf } from '../../../agent/collectors/sockets/setup.ts';
 import { sockets } from '../../../agent/collectors/sockets.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import { type ProcessSummary, startWalk } from '../../../agent/host/walk.ts';
-import { Channel, type Member } from '../../../evidence/index.ts';
 import { collect, rowsOf } from '../../helpers/collect.ts';
+import { needsRoot } from '../../helpers/small-disk.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
 interface Row {
@@ -38,10 +36,8 @@ interface Row {
   };
 }
 
-const notRoot = process.getuid?.() === 0 ? false : 'takes root';
-
 test('a namespace no container engine knows is read: each of its sockets, with both ends and all owners', {
-  skip: notRoot,
+  skip: needsRoot,
 }, async (t) => {
   const started = await python(
     t,
@@ -135,7 +131,7 @@ say(child=child, listening=listening.fileno(), local=client.getsockname()[1], un
   );
 });
 
-test('interfaces, routes and neighbours of a namespace are rows', { skip: notRoot }, async (t) => {
+test('interfaces, routes and neighbours of a namespace are rows', { skip: needsRoot }, async (t) => {
   const started = await python(
     t,
     ['unshare', '--net'],
@@ -162,7 +158,7 @@ say()
 });
 
 test('namespaces without a process are gaps that say where they are pinned or who holds them', {
-  skip: notRoot,
+  skip: needsRoot,
 }, async (t) => {
   const folder = await temporaryFolder(t);
   await writeFile(join(folder, 'pin ned'), '');
@@ -204,7 +200,7 @@ say(inode=os.fstat(kept).st_ino, fd=kept)
   assert.ok(found.includes(Number(pinned.said.inode)));
 });
 
-test('a vanished process is no loss while another of its namespace lives', { skip: notRoot }, async (t) => {
+test('a vanished process is no loss while another of its namespace lives', { skip: needsRoot }, async (t) => {
   const started = await python(t, ['unshare', '--net'], 'say()');
   const living = startWalk(hostAt('/'), { raw: false, signal: AbortSignal.timeout(20_000) });
   const processes = await living.index();
@@ -223,63 +219,6 @@ test('a vanished process is no loss while another of its namespace lives', { ski
     .find(({ netns }) => netns === started.netns);
   assert.equal(row?.readThrough, started.pid);
   assert.ok(gaps.some(({ reason, name }) => reason === 'vanished' && name === 'socket 1'));
-});
-
-test('limits: a long table goes on in further members, a longer one is cut and says so, damaged lines are counted', async (t) => {
-  const proc = await temporaryFolder(t);
-  const net = join(proc, '7/net');
-  await mkdir(net, { recursive: true });
-  await mkdir(join(proc, '7/ns'));
-  await symlink('net:[77]', join(proc, '7/ns/net'));
-  const line = readFileSync(new URL('../../fixtures/proc-net/tcp', import.meta.url), 'latin1').split('\n')[1] ?? '';
-  await writeFile(join(net, 'tcp'), `${line}\n`.repeat(20_000)); // 3 MB
-  await writeFile(join(net, 'udp'), 'not a socket\n');
-  const rows = new Channel<Buffer>(1);
-  const raw = new Channel<Member>(1);
-  const host = hostAt('/', { proc });
-  const gaps: Parameters<typeof readNamespaces>[3]['gaps'] = [];
-  const member: ProcessSummary = { pid: 7, startTicks: '1', comm: 'x', netns: 77, sockets: [] };
-  const pass = readNamespaces(
-    host,
-    [{ inode: 77, isHost: false, members: [member] }],
-    new Map(),
-    { sockets: rows, raw, setUp: setUpOf(host), gaps },
-    new AbortController().signal,
-    { file: 2_000_000, piece: 600_000 },
-  ).finally(() => {
-    rows.end();
-    raw.end();
-  });
-  const members: Member[] = [];
-  let count = 0;
-  await Promise.all([
-    pass,
-    (async () => {
-      for await (const chunk of rows) count += chunk.toString().split('\n').length - 1;
-    })(),
-    (async () => {
-      for await (const item of raw) members.push(item);
-    })(),
-  ]);
-  const sizeOf = ({ content }: Member): number => (content instanceof Uint8Array ? content.length : 0);
-  assert.deepEqual(
-    members.map(({ name }) => name),
-    ['77/tcp', '77/tcp.2', '77/tcp.3', '77/tcp.4', '77/udp'],
-  );
-  assert.equal(
-    members.slice(0, 4).reduce((sum, item) => sum + sizeOf(item), 0),
-    2_000_000,
-  );
-  assert.ok(members.every((item) => sizeOf(item) <= 600_000));
-  assert.equal(count, Math.floor(2_000_000 / (line.length + 1)));
-  assert.match(gaps.find(({ reason }) => reason === 'truncated')?.name ?? '', /tcp$/);
-  assert.deepEqual(
-    gaps.filter(({ reason }) => reason === 'failed').map(({ name, detail }) => [name, detail?.slice(0, 7)]),
-    [
-      ['netns 77: tcp', '1 lines'],
-      ['netns 77: udp', '1 lines'],
-    ],
-  );
 });
 
 interface Started {

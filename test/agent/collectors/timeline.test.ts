@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { timeline } from '../../../agent/collectors/timeline.ts';
@@ -13,7 +11,7 @@ import { hostAt } from '../../../agent/host/host.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { mountFolder, temporaryFolder } from '../../helpers/temporary.ts';
 
 const NO_ENGINES = { dockerSockets: [], criSockets: [], containerdSockets: [] };
 
@@ -169,11 +167,7 @@ test('set-id programs and file capabilities stand in a table of their own', { sk
 test('a container’s upper directory has names of its own, and its files stand there once', {
   skip: needsRoot,
 }, async (t) => {
-  const root = await mkdtemp(join(tmpdir(), 'impound-test-'));
-  t.after(async () => {
-    spawnSync('umount', ['-l', join(root, 'merged')]);
-    await rm(root, { recursive: true, force: true });
-  });
+  const root = await mountFolder(t);
   for (const path of ['image', 'engine/upper/tmp', 'engine/work', 'merged'])
     mkdirSync(join(root, path), { recursive: true });
   writeFileSync(join(root, 'image/of-the-image'), '');

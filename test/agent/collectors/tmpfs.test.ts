@@ -3,17 +3,18 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { tmpfs } from '../../../agent/collectors/tmpfs.ts';
 import type { NodeContext } from '../../../agent/context.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import { startWalk } from '../../../agent/host/walk.ts';
+import { unpacked } from '../../helpers/archive.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
 import { needs } from '../../helpers/component.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { stuckCommand } from '../../helpers/fuse.ts';
+import { mountFolder } from '../../helpers/temporary.ts';
 import { BUSYBOX, startDockerd } from '../../testbed/dockerd.ts';
 
 const ARCHIVE = '60-file/tmpfs.tar.zst';
@@ -64,20 +65,6 @@ function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** A folder to mount things in: they go before it does, whatever became of the test. */
-async function mountFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'impound-test-'));
-  t.after(async () => {
-    const points = readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .map((line) => line.split(' ')[4] ?? '');
-    for (const point of points.filter((one) => one.startsWith(`${folder}/`)).reverse())
-      execFileSync('umount', ['-l', point]);
-    await rm(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
-
 /** A shell in a mount namespace of its own that has run `script`, by the PID it has here. */
 async function inNamespace(t: TestContext, script: string, args: readonly string[]): Promise<number> {
   const body = `${script}\necho ready; exec sleep 1000`;
@@ -109,9 +96,7 @@ test("our own namespace's memory file systems come with their content; a pod's v
   assert.equal(row?.impound.podUid, uid);
   assert.equal(row?.impound.mount.point, volume);
   assert.equal(rows.find(({ file }) => file.path === `${folder}/old/file`)?.impound.what, 'ramfs');
-  const out = await temporaryFolder(t);
-  await writeFile(join(out, 'a.tar'), collected.artefacts.get(ARCHIVE) ?? '');
-  execFileSync('tar', ['-C', out, '-xf', join(out, 'a.tar')]);
+  const out = await unpacked(t, collected.artefacts.get(ARCHIVE));
   assert.equal(await readFile(join(out, row?.impound.member ?? ''), 'utf8'), 'only in memory');
 });
 
@@ -189,10 +174,10 @@ test('a file system that never answers, in one of another namespace, costs that 
 }, async (t) => {
   const folder = await mountFolder(t);
   await mkdir(join(folder, 'served'));
-  const stuck = join(import.meta.dirname, '../host/stuck_filesystem.py');
   const script = `mkdir "$1/whole" "$1/over"; mount -t tmpfs none "$1/whole"; mkdir "$1/whole/fuse"
-echo here > "$1/whole/file"; exec python3 "$2" "$1/whole/fuse" "$1/served" none`;
-  const child = spawn('unshare', ['-m', 'sh', '-ec', script, 'sh', folder, stuck], {
+echo here > "$1/whole/file"; shift; exec "$@"`;
+  const stuck = stuckCommand(join(folder, 'whole/fuse'), join(folder, 'served'));
+  const child = spawn('unshare', ['-m', 'sh', '-ec', script, 'sh', folder, ...stuck], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));

@@ -1,7 +1,6 @@
 // Reading a hostile host: no link followed, nothing blocked on, every read bounded.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { closeSync, statSync } from 'node:fs';
 import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,8 +9,9 @@ import { gapOf } from '../../../agent/host/errno.ts';
 import { openBelow, openMagicLink } from '../../../agent/host/open.ts';
 import { kernelReader, readBelow, streamFile } from '../../../agent/host/read.ts';
 import { cli, lastLine } from '../../helpers/cli.ts';
+import { stuckFileSystem } from '../../helpers/fuse.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { mountFolder, temporaryFolder } from '../../helpers/temporary.ts';
 
 test('a file is read below its root, up to its bound, and says how much was left', async (t) => {
   const root = await temporaryFolder(t);
@@ -77,7 +77,7 @@ test('a process whose memory never answers costs its file, not the capture', {
   skip: needsRoot,
   timeout: 60_000,
 }, async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await mountFolder(t);
   const [proc, files] = [join(folder, 'root/proc'), join(folder, 'files')];
   for (const pid of ['10', '11', '12', 'self']) await mkdir(join(proc, pid), { recursive: true });
   await mkdir(files);
@@ -86,33 +86,25 @@ test('a process whose memory never answers costs its file, not the capture', {
     await writeFile(join(at, 'stat'), `${pid} (name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0`);
     await writeFile(join(at, 'cmdline'), 'program\0');
   }
-  const script = join(import.meta.dirname, 'stuck_filesystem.py');
-  const child = spawn('python3', [script, join(proc, '11'), files, 'cmdline'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  try {
-    await once(child.stdout, 'data');
-    const words = [
-      'capture',
-      '--local',
-      '--root',
-      join(folder, 'root'),
-      '--store',
-      join(folder, 'store'),
-      '--collector',
-      'processes',
-    ];
-    const captured = await cli(words, { home: folder });
-    assert.equal(captured.code, 0, captured.stderr);
-    const table = await cli(['cat', lastLine(captured), '10-process/processes.jsonl'], { home: folder });
-    const pids = table.stdout
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { process: { pid: number } }).process.pid);
-    assert.deepEqual(pids.sort(), [10, 11, 12]);
-    const gaps = await cli(['cat', lastLine(captured), '00-meta/gaps.jsonl'], { home: folder });
-    assert.match(gaps.stdout, /"reason":"timeout".*"pid 11 cmdline"/);
-  } finally {
-    child.stdin.end();
-    child.kill('SIGKILL');
-    execFileSync('umount', ['-l', join(proc, '11')]);
-  }
+  await stuckFileSystem(t, join(proc, '11'), files, 'cmdline');
+  const words = [
+    'capture',
+    '--local',
+    '--root',
+    join(folder, 'root'),
+    '--store',
+    join(folder, 'store'),
+    '--collector',
+    'processes',
+  ];
+  const captured = await cli(words, { home: folder });
+  assert.equal(captured.code, 0, captured.stderr);
+  const table = await cli(['cat', lastLine(captured), '10-process/processes.jsonl'], { home: folder });
+  const pids = table.stdout
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { process: { pid: number } }).process.pid);
+  assert.deepEqual(pids.sort(), [10, 11, 12]);
+  const gaps = await cli(['cat', lastLine(captured), '00-meta/gaps.jsonl'], { home: folder });
+  assert.match(gaps.stdout, /"reason":"timeout".*"pid 11 cmdline"/);
 });

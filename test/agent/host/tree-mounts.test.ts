@@ -10,6 +10,7 @@ import { MAX_MOUNTINFO } from '../../../agent/host/mountinfo.ts';
 import { type Mounts, readMounts } from '../../../agent/host/mounts.ts';
 import { walkTree } from '../../../agent/host/tree.ts';
 import type { Gap } from '../../../evidence/index.ts';
+import { stuckCommand } from '../../helpers/fuse.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
@@ -37,11 +38,9 @@ test('a mount that was moved over a later one is seen: what blocks is not touche
   skip: needsRoot,
   timeout: 20_000,
 }, async (t) => {
-  const stuck = join(import.meta.dirname, 'stuck_filesystem.py');
   const fused = await privateFolder(t);
-  const child = spawn('python3', [stuck, join(fused, 'first'), join(fused, 'files'), 'none'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const [program = '', ...args] = stuckCommand(join(fused, 'first'), join(fused, 'files'));
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   execFileSync('mount', ['-t', 'tmpfs', 'none', join(fused, 'second')]);

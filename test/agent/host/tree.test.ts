@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { paced, type TreeItem, type TreeOptions, walkTree } from '../../../agent/host/tree.ts';
 import { memberOf } from '../../../agent/host/tree-archive.ts';
 import type { Gap, Member } from '../../../evidence/index.ts';
+import { stuckFileSystem } from '../../helpers/fuse.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { mountFolder, temporaryFolder } from '../../helpers/temporary.ts';
 
 interface Walked {
   readonly items: readonly TreeItem[];
@@ -27,21 +26,8 @@ function walk(root: string, options: Partial<TreeOptions> = {}, path = '/'): Wal
   return { items, gaps, paths: items.map((item) => item.path.toString('latin1')) };
 }
 
-/** A folder in which things are mounted: taken off before the folder goes. */
-async function mountFolder(t: TestContext): Promise<{ readonly root: string; mount(...args: string[]): void }> {
-  const root = await mkdtemp(join(tmpdir(), 'impound-tree-'));
-  const points: string[] = [];
-  t.after(async () => {
-    for (const point of points.reverse()) spawnSync('umount', ['-l', point]);
-    await rm(root, { recursive: true, force: true });
-  });
-  return {
-    root,
-    mount(...args) {
-      execFileSync('mount', args);
-      points.push(args.at(-1) ?? '');
-    },
-  };
+function mount(...args: readonly string[]): void {
+  execFileSync('mount', args);
 }
 
 test('names come as the bytes they are: line ends, escapes, what is no UTF-8', async (t) => {
@@ -161,7 +147,7 @@ test('a file that is replaced is not opened in the place of the other', async (t
 test('a tree that is mounted into itself is entered once, kernel and blocking file systems never', {
   skip: needsRoot,
 }, async (t) => {
-  const { root, mount } = await mountFolder(t);
+  const root = await mountFolder(t);
   for (const name of ['a/loop', 'a/b', 'proc', 'tmpfs']) mkdirSync(join(root, name), { recursive: true });
   mount('--bind', join(root, 'a'), join(root, 'a/loop'));
   mount('-t', 'proc', 'proc', join(root, 'proc'));
@@ -175,7 +161,7 @@ test('a tree that is mounted into itself is entered once, kernel and blocking fi
 });
 
 test('an overlay on an overlay is walked like any folder', { skip: needsRoot }, async (t) => {
-  const { root, mount } = await mountFolder(t);
+  const root = await mountFolder(t);
   mount('-t', 'tmpfs', 'tmpfs', root);
   for (const name of ['lower', 'upper', 'work', 'merged', 'upper2', 'work2', 'top']) mkdirSync(join(root, name));
   writeFileSync(join(root, 'lower/file'), 'x');
@@ -240,21 +226,12 @@ test('a FUSE file system on the way, or in the tree, is not asked for anything',
   skip: needsRoot,
   timeout: 20_000,
 }, async (t) => {
-  const root = await temporaryFolder(t);
+  const root = await mountFolder(t);
   for (const name of ['files', 'tree/mnt']) mkdirSync(join(root, name), { recursive: true });
-  const script = join(import.meta.dirname, 'stuck_filesystem.py');
-  const child = spawn('python3', [script, join(root, 'tree/mnt'), join(root, 'files'), 'none'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  try {
-    await once(child.stdout, 'data');
-    child.kill('SIGSTOP');
-    const inside = walk(join(root, 'tree'));
-    assert.deepEqual([inside.paths, inside.gaps.map(({ reason }) => reason)], [[''], ['skipped']]);
-    const onTheWay = walk(root, {}, '/tree/mnt/deep');
-    assert.deepEqual([onTheWay.paths, onTheWay.gaps.map(({ reason }) => reason)], [[], ['skipped']]);
-  } finally {
-    child.kill('SIGKILL');
-    spawnSync('umount', ['-l', join(root, 'tree/mnt')]);
-  }
+  const child = await stuckFileSystem(t, join(root, 'tree/mnt'), join(root, 'files'));
+  child.kill('SIGSTOP');
+  const inside = walk(join(root, 'tree'));
+  assert.deepEqual([inside.paths, inside.gaps.map(({ reason }) => reason)], [[''], ['skipped']]);
+  const onTheWay = walk(root, {}, '/tree/mnt/deep');
+  assert.deepEqual([onTheWay.paths, onTheWay.gaps.map(({ reason }) => reason)], [[], ['skipped']]);
 });

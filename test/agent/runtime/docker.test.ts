@@ -2,27 +2,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type IncomingMessage, request } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { engineStatus, openDocker } from '../../../agent/runtime/docker.ts';
 import { ImpoundError } from '../../../evidence/index.ts';
 import { needs } from '../../helpers/component.ts';
+import { fileSocketFolder } from '../../helpers/temporary.ts';
 import { startDockerd } from '../../testbed/dockerd.ts';
 import { httpAnswer, startMeddler } from '../../testbed/meddler.ts';
 
-let folder = '';
-let number = 0;
+const { folder, next: socketPath } = await fileSocketFolder();
 const signal = new AbortController().signal;
-
-before(async () => {
-  folder = await mkdtemp('/tmp/imp-');
-});
-after(() => rm(folder, { recursive: true, force: true }));
-
-const socketPath = (): string => join(folder, `s${number++}`);
 
 async function codeAndSeconds(
   work: () => Promise<unknown>,
@@ -62,33 +55,30 @@ test('a FIFO or a plain file at the socket path is refused without opening it', 
   }
 });
 
-test('a path too long for a socket fails and does not crash', async () => {
+test('a path too long for a socket fails and does not crash', async (t) => {
   const deep = join(folder, 'x'.repeat(120));
   await mkdir(deep);
-  const meddler = await startMeddler(socketPath(), undefined, () => 'hang');
+  const meddler = await startMeddler(t, socketPath(), undefined, () => 'hang');
   await rename(meddler.socket, join(deep, 's'));
   assert.equal((await codeAndSeconds(() => ping(join(deep, 's')))).code, 'engine-unreachable');
-  await meddler.stop();
 });
 
-test('an engine that accepts and never answers ends by the deadline', async () => {
-  const meddler = await startMeddler(socketPath(), undefined, () => 'hang');
+test('an engine that accepts and never answers ends by the deadline', async (t) => {
+  const meddler = await startMeddler(t, socketPath(), undefined, () => 'hang');
   const { code, seconds } = await codeAndSeconds(() => ping(meddler.socket));
-  await meddler.stop();
   assert.equal(code, 'deadline');
   assert.ok(seconds < 5, `${seconds} s`);
 });
 
-test('a call is ended by its signal', async () => {
-  const meddler = await startMeddler(socketPath(), undefined, () => 'hang');
+test('a call is ended by its signal', async (t) => {
+  const meddler = await startMeddler(t, socketPath(), undefined, () => 'hang');
   const engine = await openDocker(meddler.socket);
   const { code, seconds } = await codeAndSeconds(() => engine.info(AbortSignal.timeout(100)));
-  await meddler.stop();
   assert.equal(code, 'aborted');
   assert.ok(seconds < 2, `${seconds} s`);
 });
 
-test('what does not speak HTTP, or not Docker, is refused', async () => {
+test('what does not speak HTTP, or not Docker, is refused', async (t) => {
   const answers = [
     Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'),
     Buffer.from([0, 1, 2, 255, 254]),
@@ -96,29 +86,26 @@ test('what does not speak HTTP, or not Docker, is refused', async () => {
     Buffer.from('HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n'),
   ];
   for (const answer of answers) {
-    const meddler = await startMeddler(socketPath(), undefined, () => answer);
+    const meddler = await startMeddler(t, socketPath(), undefined, () => answer);
     assert.equal((await codeAndSeconds(() => ping(meddler.socket))).code, 'engine-refused', answer.toString());
-    await meddler.stop();
   }
 });
 
-test('a connection closed without an answer is unreachable', async () => {
-  const meddler = await startMeddler(socketPath(), undefined, () => Buffer.alloc(0));
+test('a connection closed without an answer is unreachable', async (t) => {
+  const meddler = await startMeddler(t, socketPath(), undefined, () => Buffer.alloc(0));
   assert.equal((await codeAndSeconds(() => ping(meddler.socket))).code, 'engine-unreachable');
-  await meddler.stop();
 });
 
-test("an engine's error keeps its status and its words", async () => {
+test("an engine's error keeps its status and its words", async (t) => {
   const answer = httpAnswer('{"message":"no such thing"}', '404 Not Found');
-  const meddler = await startMeddler(socketPath(), undefined, () => answer);
+  const meddler = await startMeddler(t, socketPath(), undefined, () => answer);
   const engine = await openDocker(meddler.socket);
   const { code, error } = await codeAndSeconds(() => engine.inspect('abc', signal));
-  await meddler.stop();
   assert.equal(code, 'engine-refused');
   assert.deepEqual(engineStatus(error), { status: 404, message: 'no such thing' });
 });
 
-test('a redirect is not followed, whatever it points at', async () => {
+test('a redirect is not followed, whatever it points at', async (t) => {
   let visits = 0;
   const elsewhere = createHttpServer((_request, response) => {
     visits++;
@@ -129,9 +116,8 @@ test('a redirect is not followed, whatever it points at', async () => {
   assert.ok(typeof address === 'object' && address !== null);
   for (const location of [`http://127.0.0.1:${address.port}/`, 'gopher://x/', '//', '/_ping']) {
     const answer = httpAnswer('', '302 Found', `Location: ${location}\r\n`);
-    const meddler = await startMeddler(socketPath(), undefined, () => answer);
+    const meddler = await startMeddler(t, socketPath(), undefined, () => answer);
     assert.equal((await codeAndSeconds(() => ping(meddler.socket))).code, 'engine-refused');
-    await meddler.stop();
   }
   elsewhere.close();
   assert.equal(visits, 0);
@@ -186,7 +172,7 @@ test('of an endless list of changes the first part is kept', async () => {
 });
 
 test('the permission of the socket is named with its remedy', async (t) => {
-  const meddler = await startMeddler(socketPath(), undefined, () => 'hang');
+  const meddler = await startMeddler(t, socketPath(), undefined, () => 'hang');
   await chmod(meddler.socket, 0o600);
   await chmod(folder, 0o755);
   if (process.getuid?.() !== 0) return t.skip('only root can become somebody who may not');
@@ -197,7 +183,6 @@ test('the permission of the socket is named with its remedy', async (t) => {
     assert.match(String(error), /run as root/);
   } finally {
     process.seteuid?.(0);
-    await meddler.stop();
   }
 });
 

@@ -13,11 +13,10 @@ import {
   records,
   recoverBundle,
   type Store,
-  systemClock,
   verifyBundle,
 } from '../../../evidence/index.ts';
 import type { ObjectWriter } from '../../../evidence/store/store.ts';
-import { makeBundle, newSigner, openStore, sampleCollectors } from '../../helpers/bundle.ts';
+import { custodyOf, makeBundle, newSigner, openStore, sampleCollectors } from '../../helpers/bundle.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
 class Crash extends Error {}
@@ -104,13 +103,7 @@ test('a crash before or after any step leaves what verifies, and seal finishes i
       break;
     }
     if (verdict === 'unsealed') {
-      await recoverBundle({
-        store,
-        signer,
-        actor: { kind: 'person', name: 'tester' },
-        clock: systemClock,
-        software: 'Impound test',
-      });
+      await recoverBundle(custodyOf(store, signer));
       const report = await verifyBundle(openStore(storeRoot, prefix), { trusted });
       assert.deepEqual(report.findings, [], `sealed after ${steps} steps`);
       assert.equal(report.verdict, 'intact');

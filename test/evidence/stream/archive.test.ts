@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { INNER_MANIFEST, type Member, type MemberRecord, tarArchive } from '../../../evidence/index.ts';
 import { readTar } from '../../../evidence/stream/tar-reader.ts';
+import { contentsOf } from '../../helpers/archive.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
 test('GNU tar extracts the members with mode, owner, nanosecond time and link target', async (t) => {
@@ -101,10 +102,10 @@ test('a tar with an endless PAX header or a wrong checksum is refused in bounded
     .subarray(0, 512)
     .reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : byte), 0);
   hostile.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  await assert.rejects(members(hostile), { code: 'content-damaged', message: /PAX header/ });
+  await assert.rejects(contentsOf(hostile), { code: 'content-damaged', message: /PAX header/ });
   const broken = Buffer.from(tar);
   broken.writeUInt8(7, 0);
-  await assert.rejects(members(broken), { code: 'content-damaged' });
+  await assert.rejects(contentsOf(broken), { code: 'content-damaged' });
 });
 
 test('a tar that is refused, or left early, lets go of what it was read from', async () => {
@@ -135,21 +136,8 @@ async function archive(list: readonly Member[]): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function members(tar: Buffer): Promise<Map<string, Buffer>> {
-  async function* whole(): AsyncGenerator<Uint8Array> {
-    yield tar;
-  }
-  const found = new Map<string, Buffer>();
-  for await (const member of readTar(whole(), 'test.tar')) {
-    const content: Uint8Array[] = [];
-    for await (const chunk of member.content) content.push(chunk);
-    found.set(member.path, Buffer.concat(content));
-  }
-  return found;
-}
-
 async function manifestOf(tar: Buffer): Promise<readonly MemberRecord[]> {
-  const manifest = (await members(tar)).get(INNER_MANIFEST)?.toString() ?? '';
+  const manifest = (await contentsOf(tar)).get(INNER_MANIFEST)?.toString() ?? '';
   return manifest
     .split('\n')
     .slice(0, -1)

@@ -1,13 +1,11 @@
 // A node of the cluster: containerd with a bridge for its pods, and a kubelet.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { containerdConfig, IMAGES } from '../containerd-config.ts';
 import type { Bed } from './bed.ts';
 import { busyboxImage } from './image.ts';
 import type { Pki } from './pki.ts';
 
-/** The image that is always there. */
-export const BUSYBOX_IMAGE = 'localhost/busybox:1';
-const PAUSE_IMAGE = 'localhost/pause:1';
 const READY_SECONDS = 60;
 
 export interface NodePlace {
@@ -23,13 +21,13 @@ export async function startNode(bed: Bed, pki: Pki, programs: string, node: Node
   await mkdir(join(directory, 'cni'), { recursive: true });
   const socket = join(directory, 'containerd.sock');
   await writeFile(join(directory, 'cni', '10-testbed.conflist'), JSON.stringify(network(directory, node.pods)));
-  await writeFile(join(directory, 'containerd.toml'), containerdConfig(directory, socket));
+  await writeFile(
+    join(directory, 'containerd.toml'),
+    containerdConfig(join(directory, 'containerd'), socket, join(directory, 'cni')),
+  );
   await bed.start(`${node.name}-containerd`, 'containerd', ['-c', join(directory, 'containerd.toml')]);
   await bed.until(`${node.name}-containerd`, READY_SECONDS, () => bed.run('ctr', ['-a', socket, 'version']));
-  for (const [reference, command] of [
-    [PAUSE_IMAGE, ['/bin/sleep', '1000000']],
-    [BUSYBOX_IMAGE, ['/bin/sh']],
-  ] as const) {
+  for (const [reference, command] of IMAGES) {
     const archive = join(directory, 'image.tar');
     await busyboxImage(archive, reference, command);
     await bed.run('ctr', ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive]);
@@ -61,23 +59,6 @@ function network(directory: string, pods: string): object {
   };
   const bridge = { type: 'bridge', bridge: 'cni0', isGateway: true, ipMasq: false, hairpinMode: true, ipam };
   return { cniVersion: '1.0.0', name: 'testbed', plugins: [bridge] };
-}
-
-/** Without CAP_SYS_RESOURCE no process may have a lower OOM score: restrict_oom_score_adj. */
-function containerdConfig(directory: string, socket: string): string {
-  return `version = 2
-root = "${join(directory, 'containerd', 'root')}"
-state = "${join(directory, 'containerd', 'state')}"
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE_IMAGE}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${join(directory, 'cni')}"
-`;
 }
 
 function kubeletConfig(directory: string, pki: Pki, socket: string, name: string): object {
