@@ -1,10 +1,19 @@
 // Who sits at this machine, as custody entries name the person.
 import { hostname, userInfo } from 'node:os';
-import type { Actor } from '../evidence/index.ts';
+import type { Actor, Store } from '../evidence/index.ts';
 
 /** The login name, and behind sudo the one who called it: the machine's word, since nothing else vouches for it here. */
 export function localActor(env: NodeJS.ProcessEnv = process.env): Actor {
   return { kind: 'person', name: userName(env), node: hostname() };
+}
+
+/** Whom AWS knows, where the store is there and says so; else as localActor(). */
+export async function actorFor({ url }: Store): Promise<Actor> {
+  const local = localActor();
+  if (!url.startsWith('s3://')) return local;
+  const { callerIdentity } = await import('../cloud/index.ts');
+  const identity = await callerIdentity();
+  return identity === undefined ? local : { ...local, name: identity };
 }
 
 function userName(env: NodeJS.ProcessEnv): string {

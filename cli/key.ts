@@ -2,8 +2,18 @@
 import { access } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { generateKeyFiles, readSigner, type Signer } from '../evidence/index.ts';
+import {
+  generateKeyFiles,
+  parsePublicKey,
+  readPublicKey,
+  readSigner,
+  type Signer,
+  type TrustedKey,
+} from '../evidence/index.ts';
 import type { Environment } from './command.ts';
+
+/** Before the ARN or alias of a key in AWS KMS. */
+const KMS = 'kms:';
 
 /** `$XDG_CONFIG_HOME/impound/signing.pem` */
 export function defaultKeyFile(env: NodeJS.ProcessEnv = process.env): string {
@@ -18,6 +28,7 @@ export interface SigningKey {
 }
 
 export async function signingKey(file: string | undefined, { stderr }: Environment): Promise<SigningKey> {
+  if (file?.startsWith(KMS) === true) return { signer: await inKms(file), file };
   if (file !== undefined) return { signer: await readSigner(file), file };
   const own = defaultKeyFile();
   try {
@@ -30,7 +41,17 @@ export async function signingKey(file: string | undefined, { stderr }: Environme
   return { signer: await readSigner(own), file: own };
 }
 
-/** `FILE.pub` where that is; else the key file itself, which verify takes the public half of. */
+/** The public half of a PEM file (a private key's too), or of a key in AWS KMS. */
+export async function trustedKey(file: string): Promise<TrustedKey> {
+  return file.startsWith(KMS) ? parsePublicKey((await inKms(file)).publicKeyPem, file) : readPublicKey(file);
+}
+
+async function inKms(key: string): Promise<Signer> {
+  const { kmsSigner } = await import('../cloud/index.ts');
+  return kmsSigner(key.slice(KMS.length));
+}
+
+/** What verify takes as --key: `FILE.pub` where that is, else the same as the signing key was named by. */
 export async function publicHalf(file: string): Promise<string> {
   const beside = `${file}.pub`;
   return await access(beside).then(

@@ -9,22 +9,38 @@ export {
   endBundle,
   recoverBundle,
 } from './custody/bundle.ts';
-export { type ChainEntry, readChain } from './custody/chain-reader.ts';
+export { type ChainEntry, chainEnd, readChain } from './custody/chain-reader.ts';
 export { type ChainHead, ChainWriter } from './custody/chain-writer.ts';
 export type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custody/custodian.ts';
-export { generateKeyFiles, readPublicKey, readSigner, type TrustedKey } from './custody/key.ts';
+export { generateKeyFiles, parsePublicKey, readPublicKey, readSigner, type TrustedKey } from './custody/key.ts';
 export { LocalCustodian } from './custody/local-custodian.ts';
+export { addTimestamps, type CaptureStamps, type Stamp, stampCapture } from './custody/timestamp.ts';
+export { assertAuthorityUrl } from './custody/timestamp-request.ts';
 export { describeError, type ErrorCode, errnoOf, ImpoundError } from './errors.ts';
 export { type Coverage, gapGroups, records } from './format/coverage.ts';
 export type { Predicate, SessionDetails, Statement } from './format/entry.ts';
 export { jsonLine, jsonLines, textField } from './format/json.ts';
-export { assertName, bundlePrefix, isBundlePath } from './format/layout.ts';
-export { payloadDigests } from './format/manifest.ts';
+export {
+  assertName,
+  bundlePrefix,
+  entryPath,
+  isBundlePath,
+  layoutOf,
+  MANIFEST,
+  REQUEST,
+  TAG_MANIFEST,
+} from './format/layout.ts';
+export { parseManifest, payloadDigests } from './format/manifest.ts';
 export type * from './format/record.ts';
 export { bundleId } from './id.ts';
 export { type Actor, type Clock, type Logger, type Signer, systemClock } from './ports.ts';
 export { DirectoryStore } from './store/directory.ts';
-export { readWhole, type Store } from './store/store.ts';
+export { parseS3Url, type S3Location } from './store/location.ts';
+export { openS3Store, type S3Protection } from './store/open-s3.ts';
+export { type ReadOptions, readWhole, type Store } from './store/store.ts';
+export { ageDecrypt } from './stream/age/decrypt.ts';
+export { type AgeIdentities, readIdentities } from './stream/age/identities.ts';
+export { type AgeRecipient, parseRecipients } from './stream/age/recipients.ts';
 export {
   INNER_MANIFEST,
   type Member,
@@ -40,4 +56,5 @@ export { workerScript } from './stream/worker.ts';
 export { zstdCompress, zstdDecompress } from './stream/zstd.ts';
 export { MAX_CONTENT_BYTES } from './verify/archive.ts';
 export type { Finding, Unchecked, Verdict, VerifyReport, Warning } from './verify/report.ts';
+export { readAuthorities } from './verify/timestamp-authority.ts';
 export { verifyBundle } from './verify/verify.ts';

@@ -6,7 +6,7 @@ import type { CatArguments } from '../commands/cat.ts';
 import { escapeText } from '../terminal/text.ts';
 
 export async function runCat(argv: CatArguments, { stdout }: Environment): Promise<ExitCode> {
-  const { store } = await openBundle(argv.bundle);
+  const { store } = await openBundle(argv.bundle, argv);
   const path = await resolvePath(argv.path, async (candidate) => (await store.size(candidate)) !== undefined);
   const stored = store.read(path);
   const content = path.endsWith('.zst') && !argv.raw ? zstdDecompress(stored, MAX_CONTENT_BYTES, path) : stored;

@@ -14,7 +14,7 @@ import type { LsArguments } from '../commands/ls.ts';
 import { escapeText, formatBytes, styled, table } from '../terminal/text.ts';
 
 export async function runLs(argv: LsArguments, environment: Environment): Promise<ExitCode> {
-  const { store, path } = await openBundle(argv.bundle);
+  const { store, path } = await openBundle(argv.bundle, argv);
   const entries = await readChain(store);
   const statements = entries.map((entry) => entry.statement);
   if (argv.custody) printCustody(entries, environment);
@@ -109,6 +109,10 @@ function about({ subject, predicate: { action, details } }: Statement): string {
       return `session ${details.session}, ${details.software}, profile ${details.profile}`;
     case 'collect':
       return subject.map(({ name }) => name.replace(/^data\//, '')).join(', ');
+    case 'note':
+      return String(details.reason ?? '');
+    case 'access':
+      return String(details.reason ?? '');
     case 'close':
       return String(details.outcome);
     default:

@@ -8,16 +8,10 @@ import { publicHalf, signingKey } from '../key.ts';
 import { software } from '../version.ts';
 
 export async function runSeal(argv: SealArguments, environment: Environment): Promise<ExitCode> {
-  const { store, path } = await openBundle(argv.bundle);
-  await store.assertIdle();
+  const { store, path } = await openBundle(argv.bundle, argv);
   const { signer, file } = await signingKey(argv.key, environment);
-  const head = await recoverBundle({
-    store,
-    signer,
-    actor: localActor(),
-    clock: systemClock,
-    software: await software(),
-  });
+  const custody = { store, signer, actor: localActor(), clock: systemClock, software: await software() };
+  const head = await recoverBundle(custody, argv.abandoned);
   await store.finish();
   const stored = records((await readChain(store)).map(({ statement }) => statement));
   const recovered = stored.filter((record) => record.recovered === true);

@@ -1,10 +1,17 @@
 // Verifies a bundle and says the verdict so that nobody can mistake it.
-import { type ChainHead, ImpoundError, readPublicKey, type VerifyReport, verifyBundle } from '../../evidence/index.ts';
+import {
+  type ChainHead,
+  ImpoundError,
+  readAuthorities,
+  type VerifyReport,
+  verifyBundle,
+} from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { VerifyArguments } from '../commands/verify.ts';
+import { trustedKey } from '../key.ts';
+import { byteProgress } from '../terminal/byte-progress.ts';
 import { escapeText, formatBytes, styled } from '../terminal/text.ts';
-import { verifyProgress } from '../terminal/verify-progress.ts';
 
 const SHOWN = 50;
 /** Intact says that nothing was changed since; this says what the capture itself had to leave. */
@@ -15,11 +22,14 @@ const OUTCOMES: Readonly<Record<string, string>> = {
 };
 
 export async function runVerify(argv: VerifyArguments, environment: Environment): Promise<ExitCode> {
-  const { store, path } = await openBundle(argv.bundle);
-  const trusted = await Promise.all(argv.key.map(readPublicKey));
+  const { store, path } = await openBundle(argv.bundle, argv);
+  const trusted = await Promise.all(argv.key.map(trustedKey));
+  const authorities = (await Promise.all(argv.tsaCa.map(readAuthorities))).flat();
   const head = argv.head === undefined ? undefined : parseHead(argv.head);
-  const progress = verifyProgress(environment);
-  const report = await verifyBundle(store, { trusted, head, progress: progress.advance }).finally(progress.end);
+  const progress = byteProgress('verifying', environment);
+  const report = await verifyBundle(store, { trusted, head, authorities, progress: progress.advance }).finally(
+    progress.end,
+  );
   if (environment.json) environment.stdout.write(`${JSON.stringify({ path, ...report })}\n`);
   else printReport(report, path, environment);
   return exitCode(report, argv);
@@ -65,6 +75,8 @@ export function printReport(report: VerifyReport, path: string, { stdout }: Envi
   write(`read    ${report.files} files, ${formatBytes(report.bytes)} of evidence, ${report.entries} custody entries`);
   write(`signer  ${escapeText(signer.keyid)}  (${escapeText(signer.kind)}, ${escapeText(signer.actor)})`);
   if (report.head !== undefined) write(`head    ${report.head.sequence}:${report.head.sha256}`);
+  for (const { entry, time, authority } of report.timestamps)
+    write(`stamped entry ${entry} at ${time} by ${escapeText(authority)}`);
   const { capture } = report;
   if (capture !== undefined && (capture.outcome !== 'complete' || capture.truncated > 0)) {
     const outcome = OUTCOMES[capture.outcome] ?? escapeText(capture.outcome);

@@ -1,7 +1,8 @@
 // impound capture --local
-import type { Command, CommonArguments } from '../command.ts';
+import type { Command } from '../command.ts';
+import { type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface CaptureArguments extends CommonArguments {
+export interface CaptureArguments extends StoreArguments {
   readonly local: boolean;
   readonly store: string;
   readonly case?: string;
@@ -18,7 +19,13 @@ export interface CaptureArguments extends CommonArguments {
   readonly containerd?: string;
   readonly root: string;
   readonly key?: string;
-  readonly encryption: 'none';
+  readonly retain?: number;
+  readonly lockMode: 'COMPLIANCE' | 'GOVERNANCE';
+  readonly legalHold: boolean;
+  readonly sseKms?: string;
+  readonly recipient: readonly string[];
+  readonly encryption?: 'none';
+  readonly tsa: readonly string[];
   readonly strict: boolean;
   readonly verify: boolean;
 }
@@ -29,7 +36,11 @@ export const capture: Command<CaptureArguments> = {
   positionals: {},
   options: {
     local: { type: 'boolean', demandOption: 'say which machine: --local captures this one', describe: 'This machine' },
-    store: { type: 'string', default: './evidence', describe: 'Directory that takes the bundle' },
+    store: {
+      type: 'string',
+      default: './evidence',
+      describe: 'Directory, or s3://BUCKET/PREFIX, that takes the bundle',
+    },
     case: { type: 'string', describe: 'Case the bundle belongs to' },
     reason: { type: 'string', describe: 'Why it is captured; kept in the custody chain' },
     profile: { choices: ['quick', 'standard', 'full'], default: 'standard', describe: 'How much to collect' },
@@ -63,18 +74,41 @@ export const capture: Command<CaptureArguments> = {
     cri: { type: 'string', describe: 'Socket of the container runtime (CRI)' },
     containerd: { type: 'string', describe: 'Socket of containerd' },
     root: { type: 'string', default: '/', describe: "Where the host's root file system is mounted" },
-    key: { type: 'string', describe: 'Private signing key, PEM; default: your own, made once' },
+    key: { type: 'string', describe: 'Private signing key: PEM file or kms:ARN; default: your own, made once' },
+    recipient: {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'age recipient (age1…) that artefacts are encrypted to; repeatable',
+    },
     encryption: {
       choices: ['none'],
-      default: 'none',
-      describe: 'Evidence is stored as it is, readable to whoever reads the store',
+      describe: 'Evidence is stored as it is, readable to whoever reads the store; to be said of a store in S3',
     },
+    retain: { type: 'number', describe: 'Days for which S3 lets nobody remove what is stored (Object Lock)' },
+    'lock-mode': {
+      choices: ['COMPLIANCE', 'GOVERNANCE'],
+      default: 'COMPLIANCE',
+      describe: 'Nobody at all, or nobody without the permission to bypass',
+    },
+    'legal-hold': { type: 'boolean', default: false, describe: 'Also held until somebody lifts that (Object Lock)' },
+    'sse-kms': { type: 'string', describe: 'KMS key with which S3 encrypts; default: as the bucket does' },
+    tsa: {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'URL of a time-stamp authority (RFC 3161), the first that answers is taken; repeatable',
+    },
+    ...storeOptions,
     strict: { type: 'boolean', default: false, describe: 'Exit 1 where anything could not be had' },
     verify: { type: 'boolean', default: false, describe: 'Verify the bundle once it is sealed' },
   },
   examples: [
     ['$0 capture --local', 'this machine, into ./evidence'],
     ['$0 capture --local --store /mnt/usb --case IR-7 --reason "miner on web-3"', 'onto another disk, for a case'],
+    ['$0 capture --local --store s3://evidence/ir --recipient age1… --retain 90', 'into S3, encrypted and locked'],
   ],
   sealsWhenStopped: true,
   run: async (argv, environment) => (await import('../local/capture-local.ts')).captureLocal(argv, environment),

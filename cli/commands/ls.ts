@@ -1,7 +1,8 @@
 // impound ls BUNDLE
-import type { Command, CommonArguments } from '../command.ts';
+import type { Command } from '../command.ts';
+import { BUNDLE, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface LsArguments extends CommonArguments {
+export interface LsArguments extends StoreArguments {
   readonly bundle: string;
   readonly custody: boolean;
 }
@@ -9,8 +10,11 @@ export interface LsArguments extends CommonArguments {
 export const ls: Command<LsArguments> = {
   usage: 'ls <bundle>',
   description: 'List artefacts, sizes and gaps of a bundle, or its custody chain',
-  positionals: { bundle: 'Folder of the bundle' },
-  options: { custody: { type: 'boolean', default: false, describe: 'The custody chain instead' } },
+  positionals: { bundle: BUNDLE },
+  options: {
+    custody: { type: 'boolean', default: false, describe: 'The custody chain instead' },
+    ...storeOptions,
+  },
   examples: [['$0 ls BUNDLE --custody', 'who did what, and when']],
   run: async (argv, environment) => (await import('../bundles/list-bundle.ts')).runLs(argv, environment),
 };

@@ -1,10 +1,12 @@
 // impound verify BUNDLE
-import type { Command, CommonArguments } from '../command.ts';
+import type { Command } from '../command.ts';
+import { BUNDLE, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface VerifyArguments extends CommonArguments {
+export interface VerifyArguments extends StoreArguments {
   readonly bundle: string;
   readonly key: readonly string[];
   readonly head?: string;
+  readonly tsaCa: readonly string[];
   readonly strict: boolean;
   readonly allowUnsealed: boolean;
 }
@@ -12,22 +14,30 @@ export interface VerifyArguments extends CommonArguments {
 export const verify: Command<VerifyArguments> = {
   usage: 'verify <bundle>',
   description: 'Check every byte of a bundle and its custody chain',
-  positionals: { bundle: 'Folder of the bundle' },
+  positionals: { bundle: BUNDLE },
   options: {
     key: {
       type: 'string',
       array: true,
       nargs: 1,
       default: [],
-      describe: 'Public key (PEM) that must have signed; repeatable',
+      describe: 'Public key (PEM file or kms:ARN) that must have signed; repeatable',
     },
     head: { type: 'string', describe: 'N:SHA256 of an entry that must be on the chain: shows a tail cut off' },
+    'tsa-ca': {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'Certificates (PEM) of time-stamp authorities that are trusted; repeatable',
+    },
     strict: { type: 'boolean', default: false, describe: 'Exit 1 unless the signer was checked against --key' },
     'allow-unsealed': {
       type: 'boolean',
       default: false,
       describe: 'Exit 0 for an unsealed bundle that is otherwise whole',
     },
+    ...storeOptions,
   },
   examples: [['$0 verify BUNDLE --key signing.pem.pub', 'intact, and signed by that key']],
   run: async (argv, environment) => (await import('../bundles/verify-bundle.ts')).runVerify(argv, environment),

@@ -1,10 +1,8 @@
-// What a responder wants to know within seconds, read from the tables that were just stored.
-import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
-import type { Store } from '../../evidence/index.ts';
-
+// What a responder wants to know within seconds, seen in the tables while they are stored.
 /** The first of each kind; `count` says how many there are. */
 const SHOWN = 40;
+/** Characters of one row; a process may have an environment of megabytes. */
+const MAX_ROW = 16 * 1024 * 1024;
 
 export interface Sighting {
   /** "deleted executable", "memfd executable", "hidden process", "listener", "packet socket", "privileged container", … */
@@ -22,19 +20,43 @@ export interface StandingOut {
 
 type Row = Record<string, unknown>;
 
-export async function standingOut(store: Store): Promise<StandingOut> {
+export interface Triage {
+  /** Takes a table's bytes as they come; undefined for what nothing is looked for in. */
+  readonly look: (path: string) => ((chunk: Uint8Array) => void) | undefined;
+  /** Of all that was shown so far. */
+  readonly standsOut: () => StandingOut;
+}
+
+export function triage(): Triage {
   const counts: Record<string, number> = {};
   const sightings: Sighting[] = [];
-  for (const [path, look] of Object.entries(TABLES)) {
-    for await (const row of rows(store, path)) {
-      for (const sighting of look(row)) {
-        const count = (counts[sighting.what] ?? 0) + 1;
-        counts[sighting.what] = count;
-        if (count <= SHOWN) sightings.push(sighting);
-      }
-    }
-  }
-  return { sightings, counts };
+  const note = (sighting: Sighting): void => {
+    const count = (counts[sighting.what] ?? 0) + 1;
+    counts[sighting.what] = count;
+    if (count <= SHOWN) sightings.push(sighting);
+  };
+  return {
+    look(path) {
+      const sightingsOf = TABLES[path];
+      return sightingsOf === undefined ? undefined : eachRow((row) => sightingsOf(row).forEach(note));
+    },
+    standsOut: () => ({ sightings: sightings.toSorted((a, b) => rankOf(a) - rankOf(b)), counts }),
+  };
+}
+
+const KINDS = [
+  'hidden process',
+  'memfd executable',
+  'deleted executable',
+  'packet socket',
+  'listener',
+  'container unknown to its engine',
+  'privileged container',
+];
+
+/** The tables come in no particular order. */
+function rankOf({ what }: Sighting): number {
+  return KINDS.indexOf(what);
 }
 
 const TABLES: Readonly<Record<string, (row: Row) => readonly Sighting[]>> = {
@@ -90,15 +112,25 @@ function text(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
-/** Rows of a table; none where its collector did not run or ended before it. */
-async function* rows(store: Store, path: string): AsyncGenerator<Row> {
-  if ((await store.size(path)) === undefined) return;
-  const lines = createInterface({ input: Readable.from(store.read(path)), crlfDelay: Number.POSITIVE_INFINITY });
-  for await (const line of lines) {
-    try {
-      yield JSON.parse(line) as Row;
-    } catch {
-      // the last line of a table that was cut off
+/** Rows of a table that comes in pieces; the last line of one that was cut off is none. */
+function eachRow(work: (row: Row) => void): (chunk: Uint8Array) => void {
+  const decoder = new TextDecoder();
+  let pending = '';
+  return (chunk) => {
+    const lines = (pending + decoder.decode(chunk, { stream: true })).split('\n');
+    pending = lines.pop() ?? '';
+    if (pending.length > MAX_ROW) pending = '';
+    for (const line of lines) {
+      const row = parsed(line);
+      if (row !== undefined) work(row);
     }
+  };
+}
+
+function parsed(line: string): Row | undefined {
+  try {
+    return JSON.parse(line) as Row;
+  } catch {
+    return undefined; // the rest of a row that was too long to be held
   }
 }

@@ -12,6 +12,7 @@ import type { Store, UnfinishedObject } from '../store/store.ts';
 import { sha256Stream } from '../stream/hash.ts';
 import { readChain } from './chain-reader.ts';
 import { type ChainHead, ChainWriter } from './chain-writer.ts';
+import { assertAbandoned, ownHolder } from './holder.ts';
 
 export interface Custody {
   readonly store: Store;
@@ -41,7 +42,14 @@ export async function beginBundle(custody: Custody, request: CaptureRequest): Pr
   const chain = new ChainWriter({ ...custody, bundle: request.bundle, entries: [] });
   await store.put(keyPath(signer.keyid), Buffer.from(signer.publicKeyPem));
   await store.put(REQUEST, bytes);
-  const details = { encryption: 'none', signer: signer.kind, keyid: signer.keyid, sizes: { [REQUEST]: bytes.length } };
+  const holder = await ownHolder();
+  const details = {
+    encryption: request.encryption ?? 'none',
+    signer: signer.kind,
+    keyid: signer.keyid,
+    sizes: { [REQUEST]: bytes.length },
+    ...(holder === undefined ? {} : { holder }),
+  };
   await chain.append('grant', details, [{ name: REQUEST, digest: { sha256: sha256(bytes) } }]);
   return chain;
 }
@@ -113,9 +121,10 @@ async function putSame(store: Store, path: string, bytes: Buffer): Promise<void>
 
 /**
  * Seals a bundle that a crash left open: half-written objects are kept as truncated, objects that no entry names are
- * read back and recorded, then it is closed and sealed. Throws `bundle-sealed`, `chain-broken`, `key-unsuitable`.
+ * read back and recorded, then it is closed and sealed. Throws `bundle-sealed`, `bundle-busy` (but where `abandoned` says
+ * that its capture has ended), `chain-broken`, `key-unsuitable`.
  */
-export async function recoverBundle(custody: Custody): Promise<ChainHead> {
+export async function recoverBundle(custody: Custody, abandoned = false): Promise<ChainHead> {
   const entries = await readChain(custody.store);
   const actions = entries.map((entry) => entry.statement.predicate.action);
   const bundle = entries[0]?.statement.predicate.bundle ?? '';
@@ -133,6 +142,7 @@ export async function recoverBundle(custody: Custody): Promise<ChainHead> {
       { operation: 'seal', thing: bundle },
     );
   }
+  if (!abandoned) await assertAbandoned(entries, custody.clock);
   const chain = new ChainWriter({ ...custody, bundle, entries });
   if (actions.includes('close')) return sealClosed(custody, chain);
   return endBundle(custody, chain, { outcome: 'recovered', recover: true });
@@ -144,14 +154,17 @@ async function recoverObjects(custody: Custody, chain: ChainWriter): Promise<voi
   const known = new Set(payloadDigests(chain.statements).map(({ path }) => path));
   const isUnnamed = (path: string): boolean => layoutOf(path)?.kind === 'payload' && !known.has(path);
   const half = new Map<string, UnfinishedObject>();
+  const published = new Map<string, object>();
   for await (const object of store.unfinished()) if (isUnnamed(object.path)) half.set(object.path, object);
-  for (const { path, publish } of half.values()) if ((await store.size(path)) === undefined) await publish();
+  for (const { path, publish } of half.values())
+    if ((await store.size(path)) === undefined) published.set(path, await publish());
   const unnamed: string[] = [];
   for await (const { path, kind } of store.list('data')) if (kind === 'file' && isUnnamed(path)) unnamed.push(path);
   const recovered: ArtefactRecord[] = [];
   for (const path of unnamed.sort()) {
     const source = half.has(path) ? 'left half-written by a crash' : 'stored before a crash, read back';
-    const record = { ...recordOf(custody, path, await digestOf(store, path), source), recovered: true } as const;
+    const stored = { ...(await digestOf(store, path)), ...published.get(path) };
+    const record = { ...recordOf(custody, path, stored, source), recovered: true } as const;
     recovered.push(half.has(path) ? { ...record, truncated: 'the capture ended while this was written' } : record);
   }
   await appendRecords(chain, recovered);

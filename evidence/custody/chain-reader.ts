@@ -1,7 +1,7 @@
 // Reads a custody chain from a store: entry by entry, bounded, each as far as it can be understood.
 import { ImpoundError } from '../errors.ts';
 import { sha256 } from '../format/digest.ts';
-import { parseStatement, type Statement } from '../format/entry.ts';
+import { parseStatement, SEALED_ACTIONS, type Statement } from '../format/entry.ts';
 import { type Envelope, MAX_ENTRY_BYTES, parseEnvelope } from '../format/envelope.ts';
 import { entryPath, layoutOf } from '../format/layout.ts';
 import { readWhole, type Store } from '../store/store.ts';
@@ -29,6 +29,17 @@ export async function listEntries(store: Store): Promise<readonly number[]> {
 export async function readEntry(store: Store, sequence: number): Promise<ChainEntry> {
   const path = entryPath(sequence);
   return parseEntry(sequence, await readWhole(store, path, MAX_ENTRY_BYTES));
+}
+
+/** How far a chain has come, by its newest entries alone: what follows the seal says nothing of it. Throws as readEntry. */
+export async function chainEnd(store: Store, sequences: readonly number[]): Promise<'sealed' | 'closed' | 'unsealed'> {
+  for (const sequence of sequences.toSorted((a, b) => b - a)) {
+    const { action } = (await readEntry(store, sequence)).statement.predicate;
+    if (action === 'seal') return 'sealed';
+    if (action === 'close') return 'closed';
+    if (SEALED_ACTIONS.has(action)) return 'unsealed';
+  }
+  return 'unsealed';
 }
 
 export function parseEntry(sequence: number, bytes: Buffer): ChainEntry {

@@ -1,7 +1,14 @@
 // Appends to a custody chain: links, signs and claims each number, whoever else may be writing.
 import { ImpoundError } from '../errors.ts';
 import { sha256 } from '../format/digest.ts';
-import { type Action, PREDICATE_TYPE, STATEMENT_TYPE, type Statement, type Subject } from '../format/entry.ts';
+import {
+  type Action,
+  PREDICATE_TYPE,
+  SEALED_ACTIONS,
+  STATEMENT_TYPE,
+  type Statement,
+  type Subject,
+} from '../format/entry.ts';
 import { encodeEnvelope, MAX_ENTRY_BYTES, signedBytes } from '../format/envelope.ts';
 import { entryPath } from '../format/layout.ts';
 import { canonicalSignature } from '../format/signature.ts';
@@ -77,9 +84,19 @@ export class ChainWriter {
         // our own entry, put by a try whose answer was lost, is success; anybody else's is linked to instead
         this.#accept(stored.statement, stored.bytes);
         if (stored.statement.predicate.nonce === ownNonce) return this.head;
+        this.#refuseAfter(stored.statement.predicate.action, action);
       }
     }
     throw new ImpoundError('chain-contended', 'another writer keeps appending to this chain; stop it and try again', {
+      operation: 'append',
+      thing: this.#options.bundle,
+    });
+  }
+
+  /** Somebody sealed the bundle meanwhile: what would go into the sealed part comes too late. */
+  #refuseAfter(there: string, action: Action): void {
+    if ((there !== 'close' && there !== 'seal') || !SEALED_ACTIONS.has(action)) return;
+    throw new ImpoundError('bundle-sealed', 'another process has closed this bundle: nothing more can go into it', {
       operation: 'append',
       thing: this.#options.bundle,
     });

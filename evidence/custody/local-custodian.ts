@@ -5,6 +5,9 @@ import { sessionPath } from '../format/layout.ts';
 import type { ArtefactRecord, ClockSample, CollectorEnd } from '../format/record.ts';
 import type { Clock } from '../ports.ts';
 import type { ObjectWriter, Store } from '../store/store.ts';
+import type { AgeEncryptor } from '../stream/age/encrypt.ts';
+import type { AgeRecipient } from '../stream/age/recipients.ts';
+import { type Sha256Stream, sha256Stream } from '../stream/hash.ts';
 import type { ChainWriter } from './chain-writer.ts';
 import type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custodian.ts';
 
@@ -12,11 +15,30 @@ import type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './cus
 const BATCH_MILLISECONDS = 1000;
 /** Keeps an entry far below its largest size. */
 const BATCH_RECORDS = 500;
+/** A part takes some 100 bytes of an entry, a record some 400. */
+const PARTS_PER_RECORD = 4;
+
+/** Ends an encrypted artefact's path. */
+const ENCRYPTED = '.age';
+/** What a bundle says of itself is for everybody who may list it. */
+const META = 'data/00-meta/';
 
 export interface LocalCustodianOptions {
   readonly store: Store;
   readonly chain: ChainWriter;
   readonly clock: Clock;
+  /** Whom artefacts are encrypted to, all but those below 00-meta; nobody where there is none. */
+  readonly recipients?: readonly AgeRecipient[];
+  /** Shown the stored bytes of an artefact as they were before encryption, where it gives something to show them to. */
+  readonly show?: (path: string) => ((chunk: Uint8Array) => void) | undefined;
+}
+
+/** An artefact while it is written. */
+interface Open {
+  readonly object: ObjectWriter;
+  readonly spec: ArtefactSpec;
+  readonly begun: string;
+  readonly secret: { readonly encryptor: AgeEncryptor; readonly plain: Sha256Stream } | undefined;
 }
 
 export class LocalCustodian implements Custodian {
@@ -36,13 +58,27 @@ export class LocalCustodian implements Custodian {
   async open(spec: ArtefactSpec): Promise<ArtefactWriter> {
     this.#throwFailure();
     const { store, clock } = this.#options;
-    const path = sessionPath(spec.path, spec.session);
-    const begun = clock.now().toISOString();
+    const plainPath = sessionPath(spec.path, spec.session);
+    const secret = await this.#secret(plainPath);
+    const path = secret === undefined ? plainPath : `${plainPath}${ENCRYPTED}`;
     const object = await store.create(path);
+    const open: Open = { object, spec: { ...spec, path }, begun: clock.now().toISOString(), secret };
+    if (secret !== undefined) await object.write(secret.encryptor.header);
+    const show = this.#options.show?.(plainPath);
     return {
-      write: (chunk) => this.#write(object, chunk, { ...spec, path }, begun),
-      close: (end) => this.#close(object, { ...spec, path }, begun, end),
+      write: (chunk) => {
+        show?.(chunk);
+        return this.#write(open, chunk);
+      },
+      close: (end) => this.#close(open, end, true),
     };
+  }
+
+  async #secret(path: string): Promise<Open['secret']> {
+    const { recipients = [] } = this.#options;
+    if (recipients.length === 0 || path.startsWith(META)) return undefined;
+    const { ageEncryptor } = await import('../stream/age/encrypt.ts');
+    return { encryptor: await ageEncryptor(recipients), plain: sha256Stream() };
   }
 
   async ended(end: CollectorEnd): Promise<void> {
@@ -66,7 +102,7 @@ export class LocalCustodian implements Custodian {
 
   async #append(): Promise<void> {
     while (this.#records.length + this.#ended.length + this.#samples.length > 0) {
-      const artefacts = this.#records.slice(0, BATCH_RECORDS);
+      const artefacts = fitting(this.#records);
       const ended = this.#ended.slice(0, BATCH_RECORDS);
       const clock = this.#samples.slice(0, BATCH_RECORDS);
       const details: CollectDetails = {
@@ -83,18 +119,24 @@ export class LocalCustodian implements Custodian {
     this.#failure = undefined;
   }
 
-  async #write(object: ObjectWriter, chunk: Uint8Array, spec: ArtefactSpec, begun: string): Promise<void> {
+  async #write(open: Open, chunk: Uint8Array): Promise<void> {
+    const { object, secret } = open;
     try {
-      await object.write(chunk);
+      if (secret === undefined) return await object.write(chunk);
+      await secret.plain.update(chunk);
+      for (const piece of secret.encryptor.update(chunk)) await object.write(piece);
     } catch (error) {
       if (error instanceof ImpoundError && error.code === 'store-full') {
-        await this.#close(object, spec, begun, { truncated: 'the store was full' });
+        await this.#close(open, { truncated: 'the store was full' }, false);
       }
       throw error;
     }
   }
 
-  async #close(object: ObjectWriter, spec: ArtefactSpec, begun: string, end: ArtefactEnd): Promise<ArtefactRecord> {
+  /** Without `ended` an encrypted artefact is left as it is: there is no room for its end. */
+  async #close({ object, spec, begun, secret }: Open, end: ArtefactEnd, ended: boolean): Promise<ArtefactRecord> {
+    if (ended && secret !== undefined) await object.write(secret.encryptor.end());
+    const plainSha256 = await secret?.plain.hex();
     const stored = await object.commit();
     const record: ArtefactRecord = {
       path: spec.path,
@@ -104,6 +146,7 @@ export class LocalCustodian implements Custodian {
       source: spec.source,
       begun,
       ended: this.#options.clock.now().toISOString(),
+      ...(plainSha256 === undefined ? {} : { plainSha256 }),
       ...end,
     };
     this.#records.push(record);
@@ -124,4 +167,16 @@ export class LocalCustodian implements Custodian {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+/** As many of the first records as fit into one entry: a record of many parts is as long as many records. */
+function fitting(records: readonly ArtefactRecord[]): readonly ArtefactRecord[] {
+  let weight = 0;
+  let count = 0;
+  for (const { parts = [] } of records) {
+    weight += 1 + parts.length / PARTS_PER_RECORD;
+    if (weight > BATCH_RECORDS && count > 0) break;
+    count++;
+  }
+  return records.slice(0, count);
 }

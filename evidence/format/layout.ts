@@ -79,6 +79,11 @@ export function entryPath(sequence: number): string {
   return `custody/${String(sequence).padStart(6, '0')}.dsse.json`;
 }
 
+/** The RFC 3161 token over an entry's stored bytes. */
+export function timestampPath(sequence: number): string {
+  return `custody/${String(sequence).padStart(6, '0')}.tsr`;
+}
+
 export function keyPath(keyid: string): string {
   return `custody/keys/${keyid}.pem`;
 }

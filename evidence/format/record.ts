@@ -12,6 +12,8 @@ export interface StoredObject {
   readonly sha256: string;
   readonly parts?: readonly StoredPart[];
   readonly versionId?: string;
+  /** Of S3: names these bytes too, and is none of a digest's kinds. */
+  readonly etag?: string;
 }
 
 /** One artefact as a `collect` entry names it. Times are RFC 3339 UTC. */
@@ -24,6 +26,8 @@ export interface ArtefactRecord extends StoredObject {
   readonly source: string;
   readonly begun: string;
   readonly ended: string;
+  /** SHA-256 of the bytes before they were encrypted; absent where they were not. */
+  readonly plainSha256?: string;
   /** Bytes before compression; absent where the artefact is stored as it was read. */
   readonly contentSize?: number;
   /** Set when the content ends before its source did: why, and how much was left where known. */

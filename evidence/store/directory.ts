@@ -1,15 +1,15 @@
 // A directory as a store: link(2) for put-once, fsync of file and folder, 0600 and 0700, no link ever followed.
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, rmdir, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import { assertBundlePath, isBundlePath } from '../format/layout.ts';
 import type { StoredObject } from '../format/record.ts';
 import { nonce } from '../id.ts';
 import { DirectoryWriter } from './directory-writer.ts';
 import { ignoreAbsence, linkOnce, makeFolder, walk } from './folders.ts';
-import { claimOwnership, runningOwner } from './owner.ts';
-import type { ByteRange, ObjectWriter, Store, StoreEntry, UnfinishedObject } from './store.ts';
+import type { ObjectWriter, ReadOptions, Store, StoreEntry, UnfinishedObject } from './store.ts';
 import { missing, storeError } from './store-error.ts';
 
 /** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
@@ -17,7 +17,6 @@ const READ_BYTES = 256 * 1024;
 /** Kept aside so that the last entries of a capture still fit when its artefacts have filled the disk. */
 const RESERVE_BYTES = 1024 * 1024;
 const RESERVE = 'reserve';
-const OWNER = 'owner';
 
 export interface DirectoryStoreOptions {
   /** Folder that holds the objects. */
@@ -28,6 +27,7 @@ export interface DirectoryStoreOptions {
 
 export class DirectoryStore implements Store {
   readonly url: string;
+  readonly concurrency = 2 * availableParallelism();
   readonly #root: string;
   readonly #partial: string;
   /** Folders known to exist and to be durable. */
@@ -39,7 +39,12 @@ export class DirectoryStore implements Store {
     this.url = options.root;
   }
 
-  /** Makes the folders, sets bytes aside for the end and claims the place; throws what is wrong with it. */
+  below(prefix: string): DirectoryStore {
+    assertBundlePath(prefix, 'open');
+    return new DirectoryStore({ root: join(this.#root, prefix), partial: join(this.#partial, basename(prefix)) });
+  }
+
+  /** Makes the folders, sets bytes aside for the end; throws what is wrong with it. */
   async prepare(): Promise<void> {
     try {
       await this.#ensureFolder(this.#root);
@@ -50,29 +55,13 @@ export class DirectoryStore implements Store {
       } finally {
         await reserve.close();
       }
-      await claimOwnership(join(this.#partial, OWNER));
     } catch (error) {
       throw storeError(error, 'prepare store', this.#root);
     }
   }
 
-  /** Throws `bundle-busy` where the process that prepared this store is still running. */
-  async assertIdle(): Promise<void> {
-    const pid = await runningOwner(join(this.#partial, OWNER));
-    if (pid === undefined || pid === process.pid) return;
-    throw new ImpoundError(
-      'bundle-busy',
-      `its capture is still running (pid ${pid}): stop that first, it seals what it has`,
-      {
-        operation: 'open store',
-        thing: this.#root,
-      },
-    );
-  }
-
   /** Gives the reserve back and removes the folder of half-written objects where nothing is left in it. */
   async finish(): Promise<void> {
-    await this.#removePartial(OWNER);
     await this.#removePartial(RESERVE);
     for (const folder of [this.#partial, dirname(this.#partial)]) {
       this.#folders.delete(folder);
@@ -145,11 +134,11 @@ export class DirectoryStore implements Store {
     }
   }
 
-  async *read(path: string, range?: ByteRange): AsyncIterable<Uint8Array> {
+  async *read(path: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const handle = await this.#openForReading(path);
     try {
-      let position = range?.start ?? 0;
-      const end = range?.end ?? Number.POSITIVE_INFINITY;
+      let { start: position = 0 } = options;
+      const { end = Number.POSITIVE_INFINITY } = options;
       while (position < end) {
         const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
@@ -175,6 +164,7 @@ export class DirectoryStore implements Store {
           const target = join(this.#root, path);
           await this.#ensureFolder(dirname(target));
           await linkOnce(temporary, target, path);
+          return {};
         },
         release: () => unlink(temporary),
       };

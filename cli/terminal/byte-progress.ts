@@ -1,13 +1,14 @@
-// Progress of a verification: bytes read, rate and time left, on a terminal only and only past a second.
+// Progress of what reads a whole bundle: bytes, rate and time left, on a terminal only and only past a second.
 import type { Environment } from '../command.ts';
 import { formatBytes, formatSeconds } from './text.ts';
 
-export interface VerifyProgress {
+export interface ByteProgress {
   readonly advance: (bytes: number, total: number) => void;
   readonly end: () => void;
 }
 
-export function verifyProgress({ stderr, quiet, json }: Environment): VerifyProgress {
+/** `doing`: "verifying". */
+export function byteProgress(doing: string, { stderr, quiet, json }: Environment): ByteProgress {
   if (!stderr.isTTY || quiet || json) return { advance() {}, end() {} };
   const begun = performance.now();
   let read = 0;
@@ -21,7 +22,7 @@ export function verifyProgress({ stderr, quiet, json }: Environment): VerifyProg
       const rate = (read / (now - begun)) * 1000;
       const left = formatSeconds(Math.max(0, total - read) / rate);
       stderr.write(
-        `\r\x1b[Kverifying ${formatBytes(read)} of ${formatBytes(total)}, ${formatBytes(rate)}/s, ${left} left`,
+        `\r\x1b[K${doing} ${formatBytes(read)} of ${formatBytes(total)}, ${formatBytes(rate)}/s, ${left} left`,
       );
     },
     end() {

@@ -44,7 +44,7 @@ interface DiskImage {
 
 export async function runDiskRestore(argv: DiskRestoreArguments, environment: Environment): Promise<ExitCode> {
   if (argv.restore !== 'restore') throw usage(`"disk ${argv.restore}" is no command: it is "disk restore"`);
-  const { store } = await openBundle(argv.bundle);
+  const { store } = await openBundle(argv.bundle, argv);
   const image = await findImage(store, argv);
   await verifyMap(store, image.map);
   const size = await deviceSize(store, image.map);

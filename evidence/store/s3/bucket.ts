@@ -1,0 +1,367 @@
+// Requests to one bucket: each tried again while that helps, each failure an ImpoundError that says what to do.
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  GetObjectLockConfigurationCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectVersionsCommand,
+  type ListObjectVersionsCommandOutput,
+  ListPartsCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import type { StoredPart } from '../../format/record.ts';
+import { isBroken, isMissing, isNamed, isRetryable, s3Error } from './error.ts';
+import { PATIENCE, type Patience, retrying } from './retry.ts';
+
+/** What the store shall add to each object. */
+export interface Protection {
+  /** No version can be removed before its time: by nobody (COMPLIANCE), or by who has a permission of its own. */
+  readonly retention?: { readonly mode: 'COMPLIANCE' | 'GOVERNANCE'; readonly days: number };
+  /** Until somebody with the permission lifts it. */
+  readonly legalHold?: true;
+  /** Encryption by the store with this KMS key (ARN, ID or alias). */
+  readonly kmsKey?: string;
+}
+
+export interface BucketOptions {
+  readonly client: S3Client;
+  readonly bucket: string;
+  readonly protection?: Protection;
+  readonly patience?: Patience;
+}
+
+/** One object as the store tells of it. */
+export interface Head {
+  readonly size: number;
+  /** Base64 of its SHA-256; "BASE64-N" of an object of N parts is the digest of their digests. */
+  readonly checksum: string | undefined;
+  readonly versionId: string | undefined;
+  readonly etag: string | undefined;
+}
+
+export interface UploadedPart extends StoredPart {
+  readonly number: number;
+  readonly etag: string;
+}
+
+/** Bytes whose SHA-256 the store is told, so that it takes no others. */
+export interface Body {
+  readonly bytes: Uint8Array;
+  /** Base64. */
+  readonly checksum: string;
+}
+
+/** What bytes are to be, without them. */
+export interface Content {
+  readonly size: number;
+  /** Base64. */
+  readonly checksum: string;
+}
+
+const DAY_MILLISECONDS = 86_400_000;
+
+export class Bucket {
+  readonly #options: BucketOptions;
+
+  constructor(options: BucketOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.bucket;
+  }
+
+  /** For whoever signs a command for somebody else to send. */
+  get client(): S3Client {
+    return this.#options.client;
+  }
+
+  /** Once, with the bucket's protection; without bytes where it is only signed. */
+  putCommand(key: string, { size, checksum }: Content, bytes?: Uint8Array): PutObjectCommand {
+    return new PutObjectCommand({
+      ...this.#at(key),
+      ...this.#protection(),
+      ...(bytes === undefined ? {} : { Body: bytes }),
+      ContentLength: size,
+      ChecksumSHA256: checksum,
+      IfNoneMatch: '*',
+    });
+  }
+
+  partCommand(
+    key: string,
+    upload: string,
+    number: number,
+    { size, checksum }: Content,
+    bytes?: Uint8Array,
+  ): UploadPartCommand {
+    return new UploadPartCommand({
+      ...this.#at(key),
+      UploadId: upload,
+      PartNumber: number,
+      ...(bytes === undefined ? {} : { Body: bytes }),
+      ContentLength: size,
+      ChecksumSHA256: checksum,
+    });
+  }
+
+  /**
+   * `work` is told which attempt it is: an answer that was lost may have been a success. `ask` is asked after a connection
+   * broke: it throws the reason where there is one, and says false where another try would be told the same.
+   */
+  async attempt<T>(
+    action: string,
+    key: string | undefined,
+    work: (client: S3Client, attempt: number) => Promise<T>,
+    ask?: () => Promise<boolean>,
+  ): Promise<T> {
+    const { client, bucket, patience = PATIENCE } = this.#options;
+    const isHopeful = (error: unknown): boolean | Promise<boolean> =>
+      isRetryable(error) && (ask === undefined || !isBroken(error) || ask());
+    try {
+      return await retrying((attempt) => work(client, attempt), isHopeful, patience);
+    } catch (error) {
+      throw s3Error(error, { action, bucket, ...(key === undefined ? {} : { key }) });
+    }
+  }
+
+  /** Once: a key that is taken answers 412. */
+  put(key: string, { bytes, checksum }: Body, attempted: (attempt: number) => void): Promise<{ versionId?: string }> {
+    const isFree = async (): Promise<boolean> => (await this.head(key)) === undefined;
+    const work = async (client: S3Client, attempt: number) => {
+      attempted(attempt);
+      const { VersionId } = await client.send(this.putCommand(key, { size: bytes.length, checksum }, bytes));
+      return VersionId === undefined ? {} : { versionId: VersionId };
+    };
+    return this.attempt('PutObject', key, work, isFree);
+  }
+
+  /** Undefined where there is none. */
+  async head(key: string, versionId?: string): Promise<Head | undefined> {
+    return this.attempt('GetObject', key, async (client) => {
+      try {
+        const command = new HeadObjectCommand({ ...this.#at(key), VersionId: versionId, ChecksumMode: 'ENABLED' });
+        return headOf(await client.send(command));
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  createUpload(key: string): Promise<string> {
+    return this.attempt('PutObject', key, async (client) => {
+      const command = new CreateMultipartUploadCommand({
+        ...this.#at(key),
+        ...this.#protection(),
+        ChecksumAlgorithm: 'SHA256',
+      });
+      return (await client.send(command)).UploadId ?? '';
+    });
+  }
+
+  /** ETag of the part. */
+  uploadPart(key: string, upload: string, number: number, { bytes, checksum }: Body): Promise<string> {
+    const isThere = async (): Promise<boolean> => {
+      await this.contiguousParts(key, upload);
+      return true;
+    };
+    const work = async (client: S3Client) => {
+      const content = { size: bytes.length, checksum };
+      const { ETag } = await client.send(this.partCommand(key, upload, number, content, bytes));
+      return ETag ?? '';
+    };
+    return this.attempt('PutObject', key, work, isThere);
+  }
+
+  /** `parts` are all, from number 1 on: some servers take a list with one missing without a word. */
+  completeUpload(
+    key: string,
+    upload: string,
+    parts: readonly UploadedPart[],
+    attempted: (attempt: number) => void,
+  ): Promise<{ versionId?: string }> {
+    return this.attempt('PutObject', key, async (client, attempt) => {
+      attempted(attempt);
+      const { VersionId } = await client.send(
+        new CompleteMultipartUploadCommand({
+          ...this.#at(key),
+          UploadId: upload,
+          IfNoneMatch: '*',
+          MultipartUpload: {
+            Parts: parts.map(({ number, etag, sha256 }) => ({
+              PartNumber: number,
+              ETag: etag,
+              ChecksumSHA256: base64Of(sha256),
+            })),
+          },
+        }),
+      );
+      return VersionId === undefined ? {} : { versionId: VersionId };
+    });
+  }
+
+  /** The stream breaks off where the connection does. */
+  async get(
+    key: string,
+    range: { start: number; end?: number },
+    versionId?: string,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const last = range.end === undefined ? '' : String(range.end - 1);
+    const Range = range.start === 0 && last === '' ? undefined : `bytes=${range.start}-${last}`;
+    return this.attempt('GetObject', key, async (client) => {
+      const { Body } = await client.send(new GetObjectCommand({ ...this.#at(key), Range, VersionId: versionId }));
+      return (Body ?? []) as AsyncIterable<Uint8Array>;
+    });
+  }
+
+  /** Versions below `prefix`, a page after the other: by key, the newest first. */
+  async *versions(prefix: string): AsyncGenerator<ListedVersion> {
+    let marker: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined =
+      {};
+    while (marker !== undefined) {
+      const page = marker;
+      const answer: ListObjectVersionsCommandOutput = await this.attempt('ListBucketVersions', undefined, (client) =>
+        client.send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: prefix, ...page })),
+      );
+      const versions = (answer.Versions ?? []).map((item) => listed(item, item.Size ?? 0));
+      const markers = (answer.DeleteMarkers ?? []).map((item) => listed(item, undefined));
+      yield* [...versions, ...markers];
+      marker =
+        answer.IsTruncated === true
+          ? { KeyMarker: answer.NextKeyMarker, VersionIdMarker: answer.NextVersionIdMarker }
+          : undefined;
+    }
+  }
+
+  /** Multipart uploads below `prefix` that were neither completed nor aborted. */
+  async *uploads(prefix: string): AsyncGenerator<{ readonly key: string; readonly upload: string }> {
+    let marker: { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined } | undefined =
+      {};
+    while (marker !== undefined) {
+      const page = marker;
+      const answer: ListMultipartUploadsCommandOutput = await this.attempt(
+        'ListBucketMultipartUploads',
+        undefined,
+        (client) => client.send(new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: prefix, ...page })),
+      );
+      for (const { Key, UploadId } of answer.Uploads ?? [])
+        if (Key !== undefined && UploadId !== undefined) yield { key: Key, upload: UploadId };
+      marker =
+        answer.IsTruncated === true
+          ? { KeyMarker: answer.NextKeyMarker, UploadIdMarker: answer.NextUploadIdMarker }
+          : undefined;
+    }
+  }
+
+  /** The parts from number 1 to the first that is missing; of each the digest that the store holds. */
+  async contiguousParts(key: string, upload: string): Promise<readonly UploadedPart[]> {
+    const parts: UploadedPart[] = [];
+    let marker: string | undefined;
+    do {
+      const answer = await this.attempt('ListMultipartUploadParts', key, (client) =>
+        client.send(new ListPartsCommand({ ...this.#at(key), UploadId: upload, PartNumberMarker: marker })),
+      );
+      for (const { PartNumber, ETag, Size, ChecksumSHA256 } of answer.Parts ?? []) {
+        if (PartNumber !== parts.length + 1 || ETag === undefined || ChecksumSHA256 === undefined) return parts;
+        parts.push({ number: PartNumber, etag: ETag, size: Size ?? 0, sha256: hexOf(ChecksumSHA256) });
+      }
+      marker = answer.IsTruncated === true ? answer.NextPartNumberMarker : undefined;
+    } while (marker !== undefined);
+    return parts;
+  }
+
+  /** Undefined where the upload does not hold it. */
+  async part(key: string, upload: string, number: number): Promise<UploadedPart | undefined> {
+    const answer = await this.attempt('ListMultipartUploadParts', key, (client) => {
+      const at = { UploadId: upload, PartNumberMarker: String(number - 1), MaxParts: 1 };
+      return client.send(new ListPartsCommand({ ...this.#at(key), ...at }));
+    });
+    const found = answer.Parts?.find(({ PartNumber }) => PartNumber === number);
+    if (found?.ETag === undefined || found.ChecksumSHA256 === undefined) return undefined;
+    return { number, etag: found.ETag, size: found.Size ?? 0, sha256: hexOf(found.ChecksumSHA256) };
+  }
+
+  /** Throws where the bucket cannot be asked. */
+  async assertThere(): Promise<void> {
+    await this.attempt('ListBucket', undefined, async (client) => {
+      try {
+        await client.send(new HeadBucketCommand({ Bucket: this.name }));
+      } catch (error) {
+        // an answer to HEAD has no body that could name the reason
+        if (isMissing(error)) throw Object.assign(error as Error, { name: 'NoSuchBucket' });
+        throw error;
+      }
+    });
+  }
+
+  /** False where the bucket has no Object Lock. */
+  async isLockable(): Promise<boolean> {
+    return this.attempt('GetBucketObjectLockConfiguration', undefined, async (client) => {
+      try {
+        const answer = await client.send(new GetObjectLockConfigurationCommand({ Bucket: this.name }));
+        return answer.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
+      } catch (error) {
+        if (isNamed(error, 'ObjectLockConfigurationNotFoundError')) return false;
+        throw error;
+      }
+    });
+  }
+
+  #at(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.name, Key: key };
+  }
+
+  #protection() {
+    const { retention, legalHold, kmsKey } = this.#options.protection ?? {};
+    const until = retention === undefined ? undefined : new Date(Date.now() + retention.days * DAY_MILLISECONDS);
+    return {
+      ...(retention === undefined ? {} : { ObjectLockMode: retention.mode, ObjectLockRetainUntilDate: until }),
+      ...(legalHold === true ? { ObjectLockLegalHoldStatus: 'ON' as const } : {}),
+      ...(kmsKey === undefined ? {} : { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKey }),
+    };
+  }
+}
+
+export interface ListedVersion {
+  readonly key: string;
+  readonly versionId: string | undefined;
+  /** Bytes; undefined for a mark that hides the versions before it. */
+  readonly size: number | undefined;
+}
+
+function listed(
+  item: { readonly Key?: string | undefined; readonly VersionId?: string | undefined },
+  size: number | undefined,
+): ListedVersion {
+  return { key: item.Key ?? '', versionId: realVersion(item.VersionId), size };
+}
+
+function headOf(answer: HeadObjectCommandOutput): Head {
+  return {
+    size: answer.ContentLength ?? 0,
+    checksum: answer.ChecksumSHA256,
+    versionId: realVersion(answer.VersionId),
+    etag: answer.ETag,
+  };
+}
+
+/** "null" is what a bucket without versions says. */
+function realVersion(versionId: string | undefined): string | undefined {
+  return versionId === 'null' || versionId === '' ? undefined : versionId;
+}
+
+export function base64Of(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64');
+}
+
+function hexOf(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('hex');
+}

@@ -1,0 +1,151 @@
+// Puts an object under a key that must be free, and sees it in the store before anybody says so: an answer that was lost
+// is asked for, and what stands there must be what was sent.
+import { createHash } from 'node:crypto';
+import { ImpoundError } from '../../errors.ts';
+import type { StoredObject, StoredPart } from '../../format/record.ts';
+import { type Bucket, base64Of, type Head, type UploadedPart } from './bucket.ts';
+import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
+
+export interface WholeObject {
+  readonly key: string;
+  /** Bundle path, for messages. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+export interface PartedObject {
+  readonly key: string;
+  readonly path: string;
+  readonly upload: string;
+  /** All of them, in order. */
+  readonly parts: readonly UploadedPart[];
+}
+
+/** How the store calls one version of an object. */
+type Names = Pick<StoredObject, 'versionId' | 'etag'>;
+
+/** Throws `object-exists` where other bytes stand there, or where the same were put by another call. */
+export async function putObject(bucket: Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<StoredObject> {
+  const wanted = { size: bytes.length, checksum: base64Of(sha256) };
+  const names = await once(bucket, { key, path, ...wanted }, (attempted) =>
+    bucket.put(key, { bytes, checksum: wanted.checksum }, attempted),
+  );
+  return { size: bytes.length, sha256, ...names };
+}
+
+/** Throws `object-exists`, and `store-failed` where the parts are not one after the other. */
+export async function completeUpload(
+  bucket: Bucket,
+  { key, path, upload, parts }: PartedObject,
+): Promise<{ readonly size: number; readonly names: Names }> {
+  const gap = parts.findIndex(({ number }, index) => number !== index + 1);
+  if (gap !== -1 || parts.length === 0)
+    throw new ImpoundError('store-failed', `part ${gap + 1} of ${path} was not stored`, {
+      operation: 'commit',
+      thing: path,
+    });
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  const names = await once(bucket, { key, path, size, checksum: compositeOf(parts) }, (attempted) =>
+    bucket.completeUpload(key, upload, parts, attempted),
+  );
+  return { size, names };
+}
+
+/** Undefined where nothing stands there; throws `object-exists` where that is something else. */
+export async function seenObject(bucket: Bucket, wanted: Wanted, versionId?: string): Promise<Names | undefined> {
+  const seen = await bucket.head(wanted.key, versionId);
+  if (seen === undefined) return undefined;
+  if (seen.checksum === undefined) throw unsuitable(wanted.path);
+  if (!isSame(seen, wanted)) throw objectExists(wanted.path);
+  return namesOf(seen);
+}
+
+/** The same of an object that was put together of these. */
+export async function seenParts(
+  bucket: Bucket,
+  { key, path, parts }: { readonly key: string; readonly path: string; readonly parts: readonly StoredPart[] },
+): Promise<Names | undefined> {
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  return seenObject(bucket, { key, path, size, checksum: compositeOf(parts) });
+}
+
+export interface Wanted {
+  readonly key: string;
+  readonly path: string;
+  readonly size: number;
+  /** As the store shows it of what was sent. */
+  readonly checksum: string;
+}
+
+async function once(
+  bucket: Bucket,
+  wanted: Wanted,
+  work: (attempted: (attempt: number) => void) => Promise<{ readonly versionId?: string }>,
+): Promise<Names> {
+  const { key, path } = wanted;
+  let attempts = 0;
+  let versionId: string | undefined;
+  try {
+    ({ versionId } = await work((attempt) => {
+      attempts = attempt;
+    }));
+  } catch (error) {
+    const cause = causeOf(error);
+    // a connection that broke is given up only where the key is taken
+    const taken = isTaken(cause) || isBroken(cause);
+    // an upload that is gone after a lost answer was completed by it
+    const completed = attempts > 1 && isNamed(cause, 'NoSuchUpload');
+    if (!taken && !completed) throw error;
+    const seen = await bucket.head(key);
+    const own = (attempts > 1 || isBroken(cause)) && seen !== undefined && isSame(seen, wanted);
+    if (own) return namesOf(seen);
+    if (seen === undefined || !taken) throw error;
+    throw objectExists(path, cause);
+  }
+  return confirm(bucket, wanted, versionId);
+}
+
+/** Asks the store for what it holds now. Throws `store-unsuitable` where it does not say what its bytes are. */
+async function confirm(bucket: Bucket, wanted: Wanted, versionId: string | undefined): Promise<Names> {
+  const seen = await bucket.head(wanted.key, versionId);
+  const context = { operation: 'commit', thing: wanted.path };
+  if (seen === undefined)
+    throw new ImpoundError('store-failed', `${wanted.path} is not there after it was stored`, context);
+  if (seen.checksum === undefined) throw unsuitable(wanted.path);
+  if (isSame(seen, wanted)) return namesOf(seen);
+  throw new ImpoundError(
+    'store-failed',
+    `${wanted.path}: the store holds ${seen.size} bytes with checksum ${seen.checksum}, ${wanted.size} with ${wanted.checksum} were sent`,
+    context,
+  );
+}
+
+function objectExists(path: string, cause?: unknown): ImpoundError {
+  const message = `${path} is in the store already; nothing stored is ever changed`;
+  return new ImpoundError('object-exists', message, { operation: 'commit', thing: path, cause });
+}
+
+function unsuitable(path: string): ImpoundError {
+  return new ImpoundError(
+    'store-unsuitable',
+    'the store keeps no SHA-256 of what it holds, so that nothing proves what is in it: use one that does ("check --store" tells)',
+    { operation: 'commit', thing: path },
+  );
+}
+
+function isSame(seen: Head, { size, checksum }: Wanted): boolean {
+  // some servers leave the number of parts away
+  return seen.size === size && (seen.checksum === checksum || seen.checksum === checksum.replace(/-\d+$/, ''));
+}
+
+function namesOf({ versionId, etag }: Head): Names {
+  return { ...(versionId === undefined ? {} : { versionId }), ...(etag === undefined ? {} : { etag }) };
+}
+
+/** "BASE64-N": SHA-256 over the parts' digests, https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */
+function compositeOf(parts: readonly StoredPart[]): string {
+  const digest = createHash('sha256');
+  for (const { sha256 } of parts) digest.update(Buffer.from(sha256, 'hex'));
+  return `${digest.digest('base64')}-${parts.length}`;
+}

@@ -1,0 +1,33 @@
+// Tries a request again while there is hope: a network that breaks, a server that is busy. With jitter, so that nodes that
+// lost the same store do not come back to it in step.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Full jitter: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */
+const FIRST_MILLISECONDS = 100;
+const MAX_MILLISECONDS = 10_000;
+/** How long a store may be away: evidence waits in memory and on the node meanwhile, and that does not wait for ever. */
+const PATIENCE_MILLISECONDS = 180_000;
+
+export interface Patience {
+  readonly milliseconds: number;
+}
+
+export const PATIENCE: Patience = { milliseconds: PATIENCE_MILLISECONDS };
+
+/** `attempt` counts from 1. Throws what the last attempt threw. */
+export async function retrying<T>(
+  work: (attempt: number) => Promise<T>,
+  isHopeful: (error: unknown) => boolean | Promise<boolean>,
+  patience: Patience = PATIENCE,
+): Promise<T> {
+  const begun = performance.now();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work(attempt);
+    } catch (error) {
+      if (!(await isHopeful(error)) || performance.now() - begun > patience.milliseconds) throw error;
+    }
+    const most = Math.min(MAX_MILLISECONDS, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
+    await sleep(Math.random() * most);
+  }
+}

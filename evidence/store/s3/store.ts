@@ -1,0 +1,155 @@
+// A prefix in a bucket as a store: each object put once, its SHA-256 enforced by the server, read by its first version.
+import { ImpoundError } from '../../errors.ts';
+import { sha256 } from '../../format/digest.ts';
+import { assertBundlePath, isBundlePath } from '../../format/layout.ts';
+import type { StoredObject } from '../../format/record.ts';
+import { type S3Location, s3Url } from '../location.ts';
+import type { ObjectWriter, ReadOptions, Store, StoreEntry, UnfinishedObject } from '../store.ts';
+import { missing } from '../store-error.ts';
+import { Bucket, type Protection, type UploadedPart } from './bucket.ts';
+import { type S3Access, s3Client } from './client.ts';
+import { causeOf, isNamed, isRetryable, s3Error } from './error.ts';
+import { PartMemory } from './part-memory.ts';
+import { completeUpload, putObject } from './put-once.ts';
+import { PATIENCE, type Patience } from './retry.ts';
+import { S3Writer } from './writer.ts';
+
+/** Requests that are answered at once: each waits for the network most of its time. */
+const CONCURRENCY = 16;
+
+export interface S3StoreOptions extends S3Location, S3Access {
+  readonly protection?: Protection;
+  readonly patience?: Patience;
+}
+
+export class S3Store implements Store {
+  readonly url: string;
+  readonly concurrency = CONCURRENCY;
+  readonly #bucket: Bucket;
+  readonly #prefix: string;
+  readonly #options: S3StoreOptions;
+  readonly #memory = new PartMemory();
+  /** First version of each path, as far as it was listed or put. */
+  readonly #versions = new Map<string, string>();
+
+  constructor(options: S3StoreOptions) {
+    const { bucket, prefix, protection, patience } = options;
+    this.#options = options;
+    this.url = s3Url(options);
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.#bucket = new Bucket({
+      client: s3Client(options),
+      bucket,
+      ...(protection === undefined ? {} : { protection }),
+      ...(patience === undefined ? {} : { patience }),
+    });
+  }
+
+  below(prefix: string): S3Store {
+    return new S3Store({ ...this.#options, prefix: `${this.#prefix}${prefix}` });
+  }
+
+  async finish(): Promise<void> {}
+
+  async prepare(): Promise<void> {
+    const { retention, legalHold } = this.#options.protection ?? {};
+    await this.#bucket.assertThere();
+    if (retention === undefined && legalHold === undefined) return;
+    if (await this.#bucket.isLockable()) return;
+    throw new ImpoundError(
+      'store-unlocked',
+      `${this.#bucket.name} has no Object Lock, and it was asked for: make the bucket with it, or leave --retain and --legal-hold away`,
+      { operation: 'prepare store', thing: this.url },
+    );
+  }
+
+  async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
+    const stored = await putObject(this.#bucket, { key: this.#key(path), path, bytes, sha256: sha256(bytes) });
+    if (stored.versionId !== undefined) this.#versions.set(path, stored.versionId);
+    return stored;
+  }
+
+  async create(path: string): Promise<ObjectWriter> {
+    return new S3Writer({ bucket: this.#bucket, key: this.#key(path), path, memory: this.#memory });
+  }
+
+  async *list(prefix = ''): AsyncIterable<StoreEntry> {
+    const found = new Map<string, { size: number | undefined; listed: Set<string | undefined> }>();
+    const below = prefix === '' ? '' : `${prefix.replace(/\/$/, '')}/`;
+    for await (const { key, versionId, size } of this.#bucket.versions(`${this.#prefix}${below}`)) {
+      const path = key.slice(this.#prefix.length);
+      const item = found.get(path) ?? { size: undefined, listed: new Set() };
+      found.set(path, item);
+      // some servers give the last one of a page again as the first of the next
+      item.listed.add(versionId);
+      if (size === undefined) continue; // a mark that hides what is before it
+      // the newest comes first, so that the last one is the one that was written first
+      item.size = size;
+      if (versionId !== undefined) this.#versions.set(path, versionId);
+    }
+    for (const [path, { size, listed }] of found) {
+      if (size !== undefined)
+        yield { path, kind: 'file', size, ...(listed.size > 1 ? { later: listed.size - 1 } : {}) };
+    }
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    return (await this.#bucket.head(this.#key(path), this.#versions.get(path)))?.size;
+  }
+
+  /** A connection that breaks off is taken up where it did. */
+  async *read(path: string, { start = 0, end, versionId }: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    const key = this.#key(path);
+    const version = versionId ?? this.#versions.get(path);
+    const { milliseconds } = this.#options.patience ?? PATIENCE;
+    let failed = performance.now();
+    for (let position = start; end === undefined || position < end; ) {
+      try {
+        const range = { start: position, ...(end === undefined ? {} : { end }) };
+        for await (const chunk of await this.#bucket.get(key, range, version)) {
+          position += chunk.length;
+          failed = performance.now();
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        if (position > start && isNamed(causeOf(error), 'InvalidRange')) return;
+        if (error instanceof ImpoundError)
+          throw error.code === 'object-missing' ? missing(path, 'no such object') : error;
+        if (!isRetryable(error) || performance.now() - failed > milliseconds)
+          throw s3Error(error, { action: 'GetObject', bucket: this.#bucket.name, key });
+      }
+    }
+  }
+
+  /** Of several uploads of one path, whose first answers were lost, the one with the most bytes. */
+  async *unfinished(): AsyncIterable<UnfinishedObject> {
+    const best = new Map<string, { readonly upload: string; readonly parts: readonly UploadedPart[] }>();
+    for await (const { key, upload } of this.#bucket.uploads(this.#prefix)) {
+      const path = key.slice(this.#prefix.length);
+      if (!isBundlePath(path)) continue;
+      const parts = await this.#bucket.contiguousParts(key, upload);
+      if (sizeOf(parts) > sizeOf(best.get(path)?.parts ?? [])) best.set(path, { upload, parts });
+    }
+    for (const [path, { upload, parts }] of best) {
+      yield {
+        path,
+        publish: async () => {
+          const { names } = await completeUpload(this.#bucket, { key: this.#key(path), path, upload, parts });
+          return { parts: parts.map(({ size, sha256: digest }) => ({ size, sha256: digest })), ...names };
+        },
+        // it ended when it was published
+        release: async () => undefined,
+      };
+    }
+  }
+
+  #key(path: string): string {
+    assertBundlePath(path, 'store');
+    return `${this.#prefix}${path}`;
+  }
+}
+
+function sizeOf(parts: readonly UploadedPart[]): number {
+  return parts.reduce((sum, { size }) => sum + size, 0);
+}
