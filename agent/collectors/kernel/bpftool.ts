@@ -1,6 +1,7 @@
 // eBPF objects as the kernel itself lists them, those included that no process holds and nothing pins: by bpftool(8).
 import { type GapReport, gap } from '../../../capture/index.ts';
 import type { NodeContext } from '../../context.ts';
+import { LINK_TYPES } from './bpf-types.ts';
 
 const KINDS = [
   { word: 'prog', kind: 'program' },
@@ -21,8 +22,12 @@ export async function listedObjects(context: NodeContext, gaps: GapReport[]): Pr
       gaps.push(gap('unsupported', 'eBPF objects that no process holds', why));
       return rows;
     }
-    if (ending === 'done') rows.push(...objectsIn(stdout, word, gaps).map((item) => rowOf(kind, item)));
-    else gaps.push(gap(ending, `bpftool ${word} show`, why));
+    if (ending === 'done') {
+      const objects = objectsIn(stdout, word, gaps);
+      if (kind === 'link') declareUnknown(objects, gaps);
+      rows.push(...objects.map((item) => rowOf(kind, item)));
+    }
+    if (ending !== 'done') gaps.push(gap(ending, `bpftool ${word} show`, why));
   }
   const detail = 'to name who holds an object, bpftool may load an iterator program of its own and take it away again';
   context.footprint({ kind: 'note', name: 'bpftool', detail });
@@ -30,7 +35,30 @@ export async function listedObjects(context: NodeContext, gaps: GapReport[]): Pr
 }
 
 function rowOf(kind: string, item: object): object {
-  return { impound: { ebpf: { seen: 'kernel', kind, ...item } } };
+  const type = kind === 'link' ? unknownType(item) : undefined;
+  return { impound: { ebpf: { seen: 'kernel', kind, ...item, ...(type === undefined ? {} : { type }) } } };
+}
+
+/** Of a link whose type is newer than the program: it gives the number, and nothing of what it is attached to. */
+function unknownType(item: object): string | undefined {
+  const type = 'type' in item ? item.type : undefined;
+  return typeof type === 'number' ? (LINK_TYPES[type] ?? String(type)) : undefined;
+}
+
+/** tcx and netkit programs see and change packets, and no other table has them. */
+function declareUnknown(links: readonly object[], gaps: GapReport[]): void {
+  for (const link of links) {
+    const type = unknownType(link);
+    if (type === undefined) continue;
+    const name = `bpftool link ${'id' in link ? link.id : ''}`;
+    gaps.push(
+      gap(
+        'unsupported',
+        name,
+        `links of type ${type} are newer than this bpftool: to what they are attached is not told`,
+      ),
+    );
+  }
 }
 
 function objectsIn(stdout: Buffer, word: string, gaps: GapReport[]): readonly object[] {

@@ -1,8 +1,10 @@
 // eBPF programs on links: an XDP program attached by netlink, one by a bpf link, and one of tc, in a namespace of its own.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { firewall } from '../../../agent/collectors/firewall.ts';
+import { kernel } from '../../../agent/collectors/kernel.ts';
 import { hostAt } from '../../../agent/host/host.ts';
 import { startWalk } from '../../../agent/host/walk.ts';
 import { type Collected, collect, rowsOf } from '../../helpers/collect.ts';
@@ -43,6 +45,7 @@ xdp = load(6, b'planted', 37)
 by_netlink(left, xdp, 2)  # in generic mode; the kernel keeps it when this process has ended
 os.close(xdp)
 linked = bpf(28, struct.pack('<IIII', load(6, b'linked', 37), right, 37, 0))
+tcx = bpf(28, struct.pack('<IIII16x', load(3, b'newer', 0), right, 46, 0)) # BPF_TCX_INGRESS, Linux 6.6
 print('attached', flush=True)
 sys.stdin.read()
 `;
@@ -96,4 +99,22 @@ test('XDP programs on links are told with their names: attached by netlink, and 
     ['left', left?.prog.id, 'generic'],
     ['right', right?.prog.id, 'driver'],
   ]);
+});
+
+test('a link of a type that bpftool does not know is named by it, and what is not told of it is a gap', {
+  skip: needsRoot,
+}, async (t) => {
+  if (!needs(t, 'ip', 'nsenter', 'bpftool', 'python3')) return;
+  const { line } = await python(t, ATTACHES);
+  if (line !== 'attached') return t.skip(line);
+  const { artefacts, gaps } = await collect(kernel);
+  const links = rowsOf(artefacts.get('50-kernel/ebpf.jsonl')).flatMap(({ impound }) => {
+    const { ebpf } = impound as { readonly ebpf: Readonly<Record<string, unknown>> };
+    return ebpf.seen === 'kernel' && ebpf.kind === 'link' ? [ebpf.type] : [];
+  });
+  assert.ok(links.includes('tcx') && links.includes('xdp'), String(links));
+  const known = links.length > 0 && !gaps.some(({ detail }) => detail?.startsWith('links of type tcx'));
+  // Debian 12's is older than tcx; a newer one says to what it is attached, and has no such gap
+  const version = execFileSync('bpftool', ['version'], { encoding: 'utf8' });
+  assert.equal(known, Number(/v(\d+)\.(\d+)/.exec(version)?.[2]) >= 3, version);
 });
