@@ -1,16 +1,13 @@
 // Speed and memory of bulk: archives on their way into a bundle, and bundles being verified.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalCustodian, type Member, systemClock, tarArchive, verifyBundle, zstdCompress } from '../evidence/index.ts';
+import { LocalCustodian, systemClock, tarArchive, verifyBundle, zstdCompress } from '../evidence/index.ts';
 import { beginEmpty } from '../test/helpers/bundle.ts';
 import { type Measured, runProgram, seconds, sideBySide } from './measure.ts';
-
-const FILES = 64;
-const FILE_BYTES = 16 * 1024 * 1024;
+import { makeTree, members } from './tree.ts';
 
 export async function measureBulk(rounds: number): Promise<readonly Measured[]> {
   const folder = await mkdtemp(join(tmpdir(), 'impound-bench-'));
@@ -20,21 +17,6 @@ export async function measureBulk(rounds: number): Promise<readonly Measured[]> 
     return [await stream(folder, tree, rounds), await verify(folder, rounds)];
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** Half text-like, half random: what layers and logs are like between them. */
-async function makeTree(tree: string): Promise<void> {
-  await mkdir(tree, { recursive: true });
-  const words = Buffer.from(Array.from({ length: 20_000 }, () => randomBytes(4).toString('hex')).join(' '));
-  for (let number = 0; number < FILES; number++) {
-    const handle = await open(join(tree, `file${number}`), 'w');
-    for (let written = 0; written < FILE_BYTES; ) {
-      const chunk = number % 2 === 0 ? words : randomBytes(words.length);
-      await handle.write(chunk);
-      written += chunk.length;
-    }
-    await handle.close();
   }
 }
 
@@ -70,14 +52,6 @@ async function storeTree(folder: string, tree: string): Promise<void> {
   await writer.close({});
   await custodian.flush();
   await rm(path, { recursive: true });
-}
-
-async function* members(tree: string): AsyncGenerator<Member> {
-  for (const name of await readdir(tree)) {
-    const file = join(tree, name);
-    const { size } = await stat(file);
-    yield { name, content: { size, bytes: createReadStream(file, { highWaterMark: 1024 * 1024 }) } };
-  }
 }
 
 async function verify(folder: string, rounds: number): Promise<Measured> {

@@ -1,12 +1,14 @@
 // Prints the figures of this machine beside floors measured in the same run: make bench [ROUNDS=5].
 import { join } from 'node:path';
 import { table } from '../cli/terminal/text.ts';
+import { measureAge } from './age.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDisk } from './disk.ts';
 import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
 import { measureNode, onBusyNode } from './node.ts';
 import { measurePeers } from './peers.ts';
+import { measureS3 } from './s3.ts';
 
 const rounds = Number(process.env.ROUNDS ?? 5);
 const gibibytes = Number(process.env.GIB ?? 4);
@@ -20,6 +22,8 @@ const results: Measured[] = [
   started,
   ...node,
   ...(await measureBulk(rounds)),
+  ...(await measureAge(rounds)),
+  ...(await measureS3(rounds)),
   ...(await measureDisk(rounds)),
   await measureMemory(gibibytes),
 ];

@@ -24,7 +24,7 @@ const ENCRYPTED = '.age';
 const META = 'data/00-meta/';
 
 export interface LocalCustodianOptions {
-  readonly store: Store;
+  readonly store: Pick<Store, 'create'>;
   readonly chain: ChainWriter;
   readonly clock: Clock;
   /** Whom artefacts are encrypted to, all but those below 00-meta; nobody where there is none. */

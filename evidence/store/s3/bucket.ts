@@ -67,7 +67,8 @@ export interface Content {
 
 const DAY_MILLISECONDS = 86_400_000;
 
-export class Bucket {
+/** Not "Bucket", after which the SDK names a property: TypeScript 7.0 emits that property as the class. */
+export class S3Bucket {
   readonly #options: BucketOptions;
 
   constructor(options: BucketOptions) {

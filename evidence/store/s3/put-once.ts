@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { ImpoundError } from '../../errors.ts';
 import type { StoredObject, StoredPart } from '../../format/record.ts';
-import { type Bucket, base64Of, type Head, type UploadedPart } from './bucket.ts';
+import { base64Of, type Head, type S3Bucket, type UploadedPart } from './bucket.ts';
 import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
 
 export interface WholeObject {
@@ -26,7 +26,7 @@ export interface PartedObject {
 type Names = Pick<StoredObject, 'versionId' | 'etag'>;
 
 /** Throws `object-exists` where other bytes stand there, or where the same were put by another call. */
-export async function putObject(bucket: Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<StoredObject> {
+export async function putObject(bucket: S3Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<StoredObject> {
   const wanted = { size: bytes.length, checksum: base64Of(sha256) };
   const names = await once(bucket, { key, path, ...wanted }, (attempted) =>
     bucket.put(key, { bytes, checksum: wanted.checksum }, attempted),
@@ -36,7 +36,7 @@ export async function putObject(bucket: Bucket, { key, path, bytes, sha256 }: Wh
 
 /** Throws `object-exists`, and `store-failed` where the parts are not one after the other. */
 export async function completeUpload(
-  bucket: Bucket,
+  bucket: S3Bucket,
   { key, path, upload, parts }: PartedObject,
 ): Promise<{ readonly size: number; readonly names: Names }> {
   const gap = parts.findIndex(({ number }, index) => number !== index + 1);
@@ -53,7 +53,7 @@ export async function completeUpload(
 }
 
 /** Undefined where nothing stands there; throws `object-exists` where that is something else. */
-export async function seenObject(bucket: Bucket, wanted: Wanted, versionId?: string): Promise<Names | undefined> {
+export async function seenObject(bucket: S3Bucket, wanted: Wanted, versionId?: string): Promise<Names | undefined> {
   const seen = await bucket.head(wanted.key, versionId);
   if (seen === undefined) return undefined;
   if (seen.checksum === undefined) throw unsuitable(wanted.path);
@@ -63,7 +63,7 @@ export async function seenObject(bucket: Bucket, wanted: Wanted, versionId?: str
 
 /** The same of an object that was put together of these. */
 export async function seenParts(
-  bucket: Bucket,
+  bucket: S3Bucket,
   { key, path, parts }: { readonly key: string; readonly path: string; readonly parts: readonly StoredPart[] },
 ): Promise<Names | undefined> {
   const size = parts.reduce((sum, part) => sum + part.size, 0);
@@ -79,7 +79,7 @@ export interface Wanted {
 }
 
 async function once(
-  bucket: Bucket,
+  bucket: S3Bucket,
   wanted: Wanted,
   work: (attempted: (attempt: number) => void) => Promise<{ readonly versionId?: string }>,
 ): Promise<Names> {
@@ -107,7 +107,7 @@ async function once(
 }
 
 /** Asks the store for what it holds now. Throws `store-unsuitable` where it does not say what its bytes are. */
-async function confirm(bucket: Bucket, wanted: Wanted, versionId: string | undefined): Promise<Names> {
+async function confirm(bucket: S3Bucket, wanted: Wanted, versionId: string | undefined): Promise<Names> {
   const seen = await bucket.head(wanted.key, versionId);
   const context = { operation: 'commit', thing: wanted.path };
   if (seen === undefined)
@@ -144,7 +144,7 @@ function namesOf({ versionId, etag }: Head): Names {
 }
 
 /** "BASE64-N": SHA-256 over the parts' digests, https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */
-function compositeOf(parts: readonly StoredPart[]): string {
+export function compositeOf(parts: readonly StoredPart[]): string {
   const digest = createHash('sha256');
   for (const { sha256 } of parts) digest.update(Buffer.from(sha256, 'hex'));
   return `${digest.digest('base64')}-${parts.length}`;

@@ -6,13 +6,14 @@ import type { StoredObject } from '../../format/record.ts';
 import { type S3Location, s3Url } from '../location.ts';
 import type { ObjectWriter, ReadOptions, Store, StoreEntry, UnfinishedObject } from '../store.ts';
 import { missing } from '../store-error.ts';
-import { Bucket, type Protection, type UploadedPart } from './bucket.ts';
+import { PartMemory } from '../upload/part-memory.ts';
+import { PartWriter } from '../upload/part-writer.ts';
+import { type Protection, S3Bucket, type UploadedPart } from './bucket.ts';
+import { bucketSender } from './bucket-sender.ts';
 import { type S3Access, s3Client } from './client.ts';
 import { causeOf, isNamed, isRetryable, s3Error } from './error.ts';
-import { PartMemory } from './part-memory.ts';
 import { completeUpload, putObject } from './put-once.ts';
 import { PATIENCE, type Patience } from './retry.ts';
-import { S3Writer } from './writer.ts';
 
 /** Requests that are answered at once: each waits for the network most of its time. */
 const CONCURRENCY = 16;
@@ -25,7 +26,7 @@ export interface S3StoreOptions extends S3Location, S3Access {
 export class S3Store implements Store {
   readonly url: string;
   readonly concurrency = CONCURRENCY;
-  readonly #bucket: Bucket;
+  readonly #bucket: S3Bucket;
   readonly #prefix: string;
   readonly #options: S3StoreOptions;
   readonly #memory = new PartMemory();
@@ -37,7 +38,7 @@ export class S3Store implements Store {
     this.#options = options;
     this.url = s3Url(options);
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
-    this.#bucket = new Bucket({
+    this.#bucket = new S3Bucket({
       client: s3Client(options),
       bucket,
       ...(protection === undefined ? {} : { protection }),
@@ -70,7 +71,10 @@ export class S3Store implements Store {
   }
 
   async create(path: string): Promise<ObjectWriter> {
-    return new S3Writer({ bucket: this.#bucket, key: this.#key(path), path, memory: this.#memory });
+    return new PartWriter({
+      sender: bucketSender({ bucket: this.#bucket, key: this.#key(path), path }),
+      memory: this.#memory,
+    });
   }
 
   async *list(prefix = ''): AsyncIterable<StoreEntry> {

@@ -1,4 +1,5 @@
 // Memory of the parts that all objects of one store are written in: bounded together, whatever the number of objects.
+// What is counted is the buffers' capacity, however little is in them.
 
 /** S3's smallest part, but for an object's last one. */
 export const MIN_PART_BYTES = 5 * 1024 * 1024;
@@ -7,7 +8,6 @@ export const PART_BYTES = 16 * 1024 * 1024;
 const SENDING_BYTES = 2 * PART_BYTES;
 /** Parts being filled: past this, what is large enough to be a part is sent as it is. */
 const FILLING_BYTES = 2 * PART_BYTES;
-const FIRST_BYTES = 64 * 1024;
 
 export class PartMemory {
   #filling = 0;
@@ -39,31 +39,5 @@ export class PartMemory {
   /** What was filled and will not be sent. */
   forget(bytes: number): void {
     this.#filling -= bytes;
-  }
-}
-
-/** One part while it is filled: a copy, since whoever gives a chunk may use its memory again. */
-export class PartBuffer {
-  #buffer = Buffer.alloc(0);
-  size = 0;
-
-  /** What of `chunk` had no room left. */
-  append(chunk: Uint8Array): Uint8Array {
-    const taken = chunk.subarray(0, PART_BYTES - this.size);
-    const needed = this.size + taken.length;
-    if (needed > this.#buffer.length) {
-      const grown = Buffer.allocUnsafeSlow(
-        Math.min(PART_BYTES, Math.max(FIRST_BYTES, needed, 4 * this.#buffer.length)),
-      );
-      this.#buffer.copy(grown, 0, 0, this.size);
-      this.#buffer = grown;
-    }
-    this.#buffer.set(taken, this.size);
-    this.size = needed;
-    return chunk.subarray(taken.length);
-  }
-
-  get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.size);
   }
 }

@@ -1,0 +1,30 @@
+// Sends one object with the store's own credentials.
+import type { Sender } from '../upload/sender.ts';
+import { base64Of, type S3Bucket, type UploadedPart } from './bucket.ts';
+import { completeUpload, putObject } from './put-once.ts';
+
+export interface BucketObject {
+  readonly bucket: S3Bucket;
+  readonly key: string;
+  /** Bundle path, for messages. */
+  readonly path: string;
+}
+
+export function bucketSender({ bucket, key, path }: BucketObject): Sender {
+  const stored: UploadedPart[] = [];
+  return {
+    async put(whole) {
+      const { versionId, etag } = await putObject(bucket, { key, path, ...whole });
+      return { ...(versionId === undefined ? {} : { versionId }), ...(etag === undefined ? {} : { etag }) };
+    },
+    begin: () => bucket.createUpload(key),
+    async putPart(upload, number, { bytes, sha256 }) {
+      const etag = await bucket.uploadPart(key, upload, number, { bytes, checksum: base64Of(sha256) });
+      stored.push({ number, etag, size: bytes.length, sha256 });
+    },
+    async complete(upload) {
+      const parts = stored.toSorted((a, b) => a.number - b.number);
+      return (await completeUpload(bucket, { key, path, upload, parts })).names;
+    },
+  };
+}
