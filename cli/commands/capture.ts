@@ -1,8 +1,8 @@
 // impound capture --local
 import type { Command } from '../command.ts';
-import { type StoreArguments, storeOptions } from './store-options.ts';
+import { type ProtectionArguments, protectionOptions, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface CaptureArguments extends StoreArguments {
+export interface CaptureArguments extends StoreArguments, ProtectionArguments {
   readonly local: boolean;
   readonly store: string;
   readonly case?: string;
@@ -19,10 +19,6 @@ export interface CaptureArguments extends StoreArguments {
   readonly containerd?: string;
   readonly root: string;
   readonly key?: string;
-  readonly retain?: number;
-  readonly lockMode: 'COMPLIANCE' | 'GOVERNANCE';
-  readonly legalHold: boolean;
-  readonly sseKms?: string;
   readonly recipient: readonly string[];
   readonly encryption?: 'none';
   readonly tsa: readonly string[];
@@ -86,14 +82,7 @@ export const capture: Command<CaptureArguments> = {
       choices: ['none'],
       describe: 'Evidence is stored as it is, readable to whoever reads the store; to be said of a store in S3',
     },
-    retain: { type: 'number', describe: 'Days for which S3 lets nobody remove what is stored (Object Lock)' },
-    'lock-mode': {
-      choices: ['COMPLIANCE', 'GOVERNANCE'],
-      default: 'COMPLIANCE',
-      describe: 'Nobody at all, or nobody without the permission to bypass',
-    },
-    'legal-hold': { type: 'boolean', default: false, describe: 'Also held until somebody lifts that (Object Lock)' },
-    'sse-kms': { type: 'string', describe: 'KMS key with which S3 encrypts; default: as the bucket does' },
+    ...protectionOptions,
     tsa: {
       type: 'string',
       array: true,

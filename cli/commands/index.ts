@@ -3,6 +3,7 @@ import type { Command } from '../command.ts';
 import { bundles } from './bundles.ts';
 import { capture } from './capture.ts';
 import { cat } from './cat.ts';
+import { check } from './check.ts';
 import { collectors } from './collectors.ts';
 import { diskRestore } from './disk-restore.ts';
 import { keygen } from './keygen.ts';
@@ -14,6 +15,7 @@ import { verify } from './verify.ts';
 
 export const commands: readonly Command<never>[] = [
   capture,
+  check,
   bundles,
   pull,
   verify,

@@ -13,16 +13,14 @@ import {
   ImpoundError,
   parseRecipients,
   parseS3Url,
-  type S3Protection,
   systemClock,
 } from '../../evidence/index.ts';
 import { newBundle } from '../bundle.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
+import { protectionOf } from '../protection.ts';
 import { parseSuspect } from './suspect.ts';
 
 const MAX_WATCH_SECONDS = 3600;
-/** A hundred years: more is a slip of the finger that nobody can take back. */
-const MAX_RETAIN_DAYS = 36_500;
 
 export type Plan = Awaited<ReturnType<typeof makePlan>>;
 
@@ -40,7 +38,7 @@ export async function makePlan(argv: CaptureArguments) {
   });
   const host = hostAt(root);
   const id = bundleId(systemClock.now());
-  const protection = protectionOf(argv);
+  const protection = protectionOf(argv.store, argv);
   assertEncryption(argv);
   argv.tsa.forEach(assertAuthorityUrl);
   const recipients = argv.recipient.length === 0 ? [] : await parseRecipients(argv.recipient);
@@ -71,20 +69,6 @@ function settingsOf(argv: CaptureArguments, host: Host): NodeSettings {
     watch: argv.watch,
     freeze: argv.freeze,
     devices: argv.device.map((path) => resolve(path)),
-  };
-}
-
-/** Of a directory none of it can be had, which is said rather than passed over. */
-function protectionOf({ store, retain, lockMode, legalHold, sseKms }: CaptureArguments): S3Protection {
-  const asked = retain !== undefined || legalHold || sseKms !== undefined;
-  if (asked && parseS3Url(store) === undefined)
-    throw usage('--retain, --legal-hold and --sse-kms are for a store in S3: a directory has none of them');
-  if (retain !== undefined && !(Number.isInteger(retain) && retain >= 1 && retain <= MAX_RETAIN_DAYS))
-    throw usage(`--retain ${retain}: give whole days from 1 to ${MAX_RETAIN_DAYS}`);
-  return {
-    ...(retain === undefined ? {} : { retention: { mode: lockMode, days: retain } }),
-    ...(legalHold ? { legalHold } : {}),
-    ...(sseKms === undefined ? {} : { kmsKey: sseKms }),
   };
 }
 

@@ -1,5 +1,5 @@
 // Folders of a directory store: made durably, listed without following anything, files linked into them once.
-import { link, lstat, mkdir, open, opendir, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, open, opendir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import type { StoreEntry } from './store.ts';
@@ -25,11 +25,28 @@ export async function linkOnce(temporary: string, target: string, path: string):
   await syncFolder(dirname(target));
 }
 
+/** One after the other from the top: Node's own `recursive` never comes back where a folder cannot be made, as in /proc. */
 export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  // every folder that was made is an entry of the one above it
-  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+  const above = dirname(folder);
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST' && (await stat(folder)).isDirectory()) return;
+    if (errnoOf(error) !== 'ENOENT' || above === folder || (await exists(above))) throw error;
+    await makeFolder(above);
+    await mkdir(folder, { mode: 0o700 }).catch(ignoreExistence);
+  }
+  // a folder that was made is an entry of the one above it
+  await syncFolder(above);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(ignoreAbsence)) !== undefined;
+}
+
+/** Another object's folder was made at the same time. */
+function ignoreExistence(error: unknown): void {
+  if (errnoOf(error) !== 'EEXIST') throw error;
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -70,7 +70,20 @@ test('help, completion and the registry print', async (t) => {
   const home = await temporaryFolder(t);
   const help = await cli(['--help'], { home });
   assert.equal(help.code, 0);
-  for (const verb of ['capture', 'verify', 'ls', 'cat', 'seal', 'keygen', 'collectors', 'completion']) {
+  for (const verb of [
+    'capture',
+    'check',
+    'bundles',
+    'pull',
+    'timestamp',
+    'verify',
+    'ls',
+    'cat',
+    'seal',
+    'keygen',
+    'collectors',
+    'completion',
+  ]) {
     assert.match(help.stdout, new RegExp(`impound ${verb}`));
   }
   const completion = await cli(['completion'], { home });

@@ -100,3 +100,8 @@ test('a file where the store should be is named as such', async (t) => {
   const store = new DirectoryStore({ root: join(folder, 'file/bundle'), partial: join(folder, 'file/.partial') });
   await assert.rejects(store.prepare(), { code: 'store-not-directory' });
 });
+
+test('a folder that the kernel does not let anybody make is refused, and not waited for', async () => {
+  const store = new DirectoryStore({ root: '/proc/nothing/bundle', partial: '/proc/nothing/.partial' });
+  await assert.rejects(store.prepare(), { code: 'store-failed' });
+});
