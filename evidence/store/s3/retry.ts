@@ -27,7 +27,12 @@ export async function retrying<T>(
     } catch (error) {
       if (!(await isHopeful(error)) || performance.now() - begun > patience.milliseconds) throw error;
     }
-    const most = Math.min(MAX_MILLISECONDS, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
-    await sleep(Math.random() * most);
+    await pause(attempt);
   }
+}
+
+/** After the `attempt`-th failure in a row, counted from 1. */
+export async function pause(attempt: number): Promise<void> {
+  const most = Math.min(MAX_MILLISECONDS, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
+  await sleep(Math.random() * most);
 }

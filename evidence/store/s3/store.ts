@@ -13,7 +13,7 @@ import { bucketSender } from './bucket-sender.ts';
 import { type S3Access, s3Client } from './client.ts';
 import { causeOf, isNamed, isRetryable, s3Error } from './error.ts';
 import { completeUpload, putObject } from './put-once.ts';
-import { PATIENCE, type Patience } from './retry.ts';
+import { PATIENCE, type Patience, pause } from './retry.ts';
 
 /** Requests that are answered at once: each waits for the network most of its time. */
 const CONCURRENCY = 16;
@@ -106,22 +106,25 @@ export class S3Store implements Store {
     const key = this.#key(path);
     const version = versionId ?? this.#versions.get(path);
     const { milliseconds } = this.#options.patience ?? PATIENCE;
-    let failed = performance.now();
+    let waited = performance.now();
+    let failures = 0;
     for (let position = start; end === undefined || position < end; ) {
       try {
         const range = { start: position, ...(end === undefined ? {} : { end }) };
         for await (const chunk of await this.#bucket.get(key, range, version)) {
           position += chunk.length;
-          failed = performance.now();
+          failures = 0;
           yield chunk;
+          waited = performance.now(); // not what whoever reads took for it
         }
         return;
       } catch (error) {
         if (position > start && isNamed(causeOf(error), 'InvalidRange')) return;
         if (error instanceof ImpoundError)
           throw error.code === 'object-missing' ? missing(path, 'no such object') : error;
-        if (!isRetryable(error) || performance.now() - failed > milliseconds)
+        if (!isRetryable(error) || performance.now() - waited > milliseconds)
           throw s3Error(error, { action: 'GetObject', bucket: this.#bucket.name, key });
+        await pause(++failures);
       }
     }
   }

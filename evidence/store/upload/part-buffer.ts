@@ -6,8 +6,18 @@ const CAPACITIES = [64 * 1024, 512 * 1024, MIN_PART_BYTES, PART_BYTES];
 
 /** A copy, since whoever gives a chunk may use its memory again. */
 export class PartBuffer {
-  #buffer = Buffer.alloc(0);
+  #buffer: Buffer;
   size = 0;
+
+  /** Of a whole part, where there is one to be used again. */
+  constructor(buffer: Buffer = Buffer.alloc(0)) {
+    this.#buffer = buffer;
+  }
+
+  /** All of its memory, for another part. */
+  get memory(): Buffer {
+    return this.#buffer;
+  }
 
   /** What it holds of memory, however little is in it. */
   get capacity(): number {

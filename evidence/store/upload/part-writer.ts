@@ -32,6 +32,7 @@ export class PartWriter implements ObjectWriter {
     const { memory } = this.#options;
     for (let rest = chunk; rest.length > 0; ) {
       this.#throwFailure();
+      if (this.#numbers > 0 && this.#part.capacity === 0) this.#part = this.#another();
       const growth = this.#part.growth(rest);
       memory.fill(growth);
       if (memory.crowded && this.#part.size >= MIN_PART_BYTES) {
@@ -78,10 +79,19 @@ export class PartWriter implements ObjectWriter {
     }
   }
 
+  /** An object that has parts has more of them, and each is likely to be a whole one. */
+  #another(): PartBuffer {
+    const { memory } = this.#options;
+    const spare = memory.take();
+    if (spare === undefined) return this.#part;
+    memory.fill(spare.length);
+    return new PartBuffer(spare);
+  }
+
   /** Begins to send the part; resolves when another may be filled. */
   async #send(): Promise<void> {
     const { sender, memory } = this.#options;
-    const { bytes, capacity } = this.#part;
+    const { bytes, capacity, memory: buffer } = this.#part;
     const number = ++this.#numbers;
     this.#part = new PartBuffer();
     this.#upload ??= sender.begin();
@@ -90,6 +100,8 @@ export class PartWriter implements ObjectWriter {
     await memory.send(capacity);
     const whole = this.#whole.update(bytes);
     const sent: Promise<void> = this.#sendPart(number, bytes)
+      .then(() => whole)
+      .then(() => memory.give(buffer))
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
