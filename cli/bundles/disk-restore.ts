@@ -67,6 +67,7 @@ async function findImage(store: Store, { device, session }: DiskRestoreArguments
   const wanted = maps.filter((record) => session === undefined || record.session === session);
   const map = wanted.toSorted((a, b) => b.session - a.session)[0];
   if (map === undefined) {
+    if (all.some(({ path }) => path === `data/80-disk/${device}/map.jsonl.age`)) throw encrypted(device);
     const names = [...new Set(disks.map(({ name }) => name))].join(', ');
     const has =
       maps.length > 0 ? `of sessions ${maps.map((record) => record.session).join(', ')}` : `of ${names || 'no disk'}`;
@@ -77,6 +78,14 @@ async function findImage(store: Store, { device, session }: DiskRestoreArguments
     ({ name, file, record }) => name === device && file !== 'map' && record.session === map.session,
   );
   return { map, segments: new Map(own.map(({ file, record }) => [Number(file), record])) };
+}
+
+function encrypted(device: string): ImpoundError {
+  return new ImpoundError(
+    'key-unsuitable',
+    `the image of ${escapeText(device)} is encrypted, and only a plain one can be restored: "impound pull BUNDLE DIR --reason TEXT --only '80-disk/**' --identity FILE" decrypts its segments and the map that says where each frame belongs`,
+    { operation: 'restore disk', thing: device },
+  );
 }
 
 async function verifyMap(store: Store, { path, sha256 }: ArtefactRecord): Promise<void> {

@@ -1,4 +1,5 @@
 // Lists the bundles of a store: of each the request and the newest entries are read, and nothing else.
+import { stripVTControlCharacters } from 'node:util';
 import {
   chainEnd,
   forEachBounded,
@@ -11,7 +12,7 @@ import {
 import { openStore } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { BundlesArguments } from '../commands/bundles.ts';
-import { escapeText, formatBytes, styled, table } from '../terminal/text.ts';
+import { type Column, escapeText, formatBytes, styled, table } from '../terminal/text.ts';
 
 const MAX_REQUEST_BYTES = 1024 * 1024;
 
@@ -39,7 +40,7 @@ export async function runBundles(argv: BundlesArguments, environment: Environmen
   const found = await bundlesIn(store);
   const listed: ListedBundle[] = [];
   await forEachBounded(found, store.concurrency, async (bundle) => {
-    listed.push(await describe(store.below(bundle.prefix), bundle, `${path}/${bundle.prefix}`));
+    listed.push(await describe(store, bundle, `${path}/${bundle.prefix}`));
   });
   listed.sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1));
   if (environment.json) for (const bundle of listed) environment.stdout.write(`${JSON.stringify(bundle)}\n`);
@@ -66,22 +67,25 @@ async function bundlesIn(store: Store): Promise<Iterable<Found>> {
 
 async function describe(store: Store, { prefix, objects, bytes, entries }: Found, path: string): Promise<ListedBundle> {
   const [, caseId = '', id = ''] = prefix.split('/');
-  const request = await requestOf(store);
+  const request = await requestOf(store, prefix);
   return {
     bundle: id,
     path,
     case: caseId === 'no-case' ? null : caseId,
     node: text(request?.node),
     requestedAt: text(request?.requestedAt),
-    state: request === undefined ? 'unreadable' : await stateOf(store, entries),
+    state: request === undefined ? 'unreadable' : await stateOf(store.below(prefix), entries),
     objects,
     bytes,
   };
 }
 
-async function requestOf(store: Store): Promise<Record<string, unknown> | undefined> {
+/** Of the store that was listed: so that of several versions the first is read. */
+async function requestOf(store: Store, prefix: string): Promise<Record<string, unknown> | undefined> {
   try {
-    const value: unknown = JSON.parse((await readWhole(store, REQUEST, MAX_REQUEST_BYTES)).toString('utf8'));
+    const value: unknown = JSON.parse(
+      (await readWhole(store, `${prefix}/${REQUEST}`, MAX_REQUEST_BYTES)).toString('utf8'),
+    );
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined; // said in its row
@@ -109,15 +113,25 @@ function print(listed: readonly ListedBundle[], path: string, { stdout }: Enviro
     formatBytes(bundle.bytes),
     escapeText(bundle.path),
   ]);
-  const columns = [
+  const columns: readonly Column[] = [
     { title: 'TIME' },
     { title: 'CASE' },
     { title: 'NODE' },
     { title: 'STATE' },
-    { title: 'SIZE', align: 'right' as const },
+    { title: 'SIZE', align: 'right' },
     { title: 'BUNDLE' },
   ];
-  stdout.write(`${table(columns, rows, Number.POSITIVE_INFINITY)}\n\nlisted from their chains, not verified\n`);
+  const whole = table(columns, rows, Number.POSITIVE_INFINITY);
+  const widest = Math.max(...whole.split('\n').map((line) => stripVTControlCharacters(line).length));
+  const text = widest <= (stdout.columns ?? widest) ? whole : inTwoLines(columns, rows);
+  stdout.write(`${text}\n\nlisted from their chains, not verified\n`);
+}
+
+/** A path that is cut cannot be copied: each stands in a line of its own. */
+function inTwoLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const narrow = columns.slice(0, -1);
+  const [title = '', ...lines] = table(narrow, rows, Number.POSITIVE_INFINITY).split('\n');
+  return [title, ...lines.flatMap((line, index) => [line, `  ${rows[index]?.at(-1) ?? ''}`])].join('\n');
 }
 
 function text(value: unknown): string {

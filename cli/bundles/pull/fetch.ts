@@ -1,10 +1,12 @@
 // Fetches one file: what an earlier try left is hashed and gone on from, and only what is as the chain says is kept.
 import type { FileHandle } from 'node:fs/promises';
-import { ImpoundError, type Sha256Stream, type Store, sha256Stream } from '../../../evidence/index.ts';
+import { type Sha256Stream, type Store, sha256Stream } from '../../../evidence/index.ts';
 import type { PartialFile, PullFolder } from './folder.ts';
 import type { WantedFile } from './plan.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
+/** In place of a digest. */
+const EXCESS = 'more bytes than that';
 
 export type Fetched =
   | { readonly kind: 'fetched' }
@@ -15,79 +17,75 @@ export type Fetched =
   /** Another file stands in its place, and stays. */
   | { readonly kind: 'occupied' };
 
-/** `progress` is told of bytes that need not be fetched any more, from wherever they came. */
+/** Told of bytes that need not be fetched any more: they came from the store, or were here. */
+export type Progress = (bytes: number, from: 'store' | 'here') => void;
+
 export async function fetchFile(
   store: Store,
   folder: PullFolder,
   file: WantedFile,
-  progress: (bytes: number) => void,
+  progress: Progress,
 ): Promise<Fetched> {
-  const { path, size, sha256 } = file;
+  const { path, size, stored, sha256 } = file;
   const existing = await folder.existing(path);
   if (existing !== undefined) {
     try {
       const same =
         existing.size === size && (sha256 === undefined || (await digestOf(existing.handle, size)) === sha256);
-      progress(size);
+      progress(size, 'here');
+      if (same) await folder.forget(path);
       return { kind: same ? 'kept' : 'occupied' };
     } finally {
       await existing.handle.close();
     }
   }
+  if (stored !== size) return { kind: 'altered', expected: `${size} bytes`, found: `${stored} bytes` };
   const partial = await folder.partial(path);
-  const digest = sha256Stream();
-  let ended = false;
   try {
-    await receive(store, file, { partial, digest, progress });
-    ended = true;
-    const found = await digest.hex();
-    if (sha256 !== undefined && found !== sha256) {
+    let found = await receive(store, file, partial, Math.min(partial.size, size), progress);
+    // what an earlier try left may be damaged here: only what came from the store now can tell against the store
+    if (partial.size > 0 && differs(found, sha256)) found = await receive(store, file, partial, 0, progress);
+    if (differs(found, sha256)) {
       await partial.discard();
-      return { kind: 'altered', expected: sha256, found };
+      return { kind: 'altered', expected: sha256 ?? `${size} bytes`, found };
     }
-    return { kind: (await partial.publish()) ? 'fetched' : 'occupied' };
   } catch (error) {
-    if (!ended) {
-      digest.abandon();
-      await partial.close();
-    }
+    await partial.close();
     throw error;
   }
+  return { kind: (await partial.publish()) ? 'fetched' : 'occupied' };
 }
 
-interface Receiver {
-  readonly partial: PartialFile;
-  readonly digest: Sha256Stream;
-  readonly progress: (bytes: number) => void;
+function differs(found: string, sha256: string | undefined): boolean {
+  return sha256 === undefined ? found === EXCESS : found !== sha256;
 }
 
-async function receive(store: Store, { path, size, record }: WantedFile, receiver: Receiver): Promise<void> {
-  const { partial, digest, progress } = receiver;
-  let position = 0;
-  if (partial.size > size) await partial.handle.truncate(0);
-  else if (partial.size > 0) {
-    await hashInto(digest, partial.handle, partial.size);
-    position = partial.size;
-    progress(position);
-  }
-  if (position === size && size > 0) return;
-  for await (const chunk of store.read(path, { start: position, versionId: record?.versionId })) {
-    // more than the store listed: its end might never come
-    if (position + chunk.length > size)
-      throw new ImpoundError('content-damaged', `${path} has more than the ${size} bytes that the store listed`, {
-        operation: 'pull',
-        thing: path,
-      });
-    await Promise.all([digest.update(chunk), writeAt(partial.handle, chunk, position)]);
-    position += chunk.length;
-    progress(chunk.length);
-  }
-}
-
-async function writeAt(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < chunk.length; ) {
-    const { bytesWritten } = await handle.write(chunk, written, chunk.length - written, position + written);
-    written += bytesWritten;
+/** The SHA-256 of it all, or EXCESS; `keep` bytes of it are there. */
+async function receive(
+  store: Store,
+  { path, size, record }: WantedFile,
+  partial: PartialFile,
+  keep: number,
+  progress: Progress,
+): Promise<string> {
+  const digest = sha256Stream();
+  try {
+    if (partial.size > keep) await partial.handle.truncate(keep);
+    await hashInto(digest, partial.handle, keep);
+    progress(keep, 'here');
+    let position = keep;
+    if (position < size || size === 0) {
+      for await (const chunk of store.read(path, { start: position, versionId: record?.versionId })) {
+        // its end might never come
+        if (position + chunk.length > size) return EXCESS;
+        await Promise.all([digest.update(chunk), partial.write(chunk, position)]);
+        position += chunk.length;
+        progress(chunk.length, 'store');
+      }
+    }
+    return await digest.hex();
+  } finally {
+    digest.abandon();
   }
 }
 

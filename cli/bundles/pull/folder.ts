@@ -1,17 +1,22 @@
 // The folder that a bundle is pulled into: half a file lies apart until it is whole and verified, nothing there is ever
 // replaced, and nothing is written through a link.
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, link, lstat, mkdir, open, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, ImpoundError, isBundlePath } from '../../../evidence/index.ts';
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_RDONLY, O_NONBLOCK } = constants;
+/** Of a half file's name; file systems take 255 bytes. */
+const MAX_NAME = 200;
+const PARTIAL = '.impound-pull';
 
 /** A file that is being fetched. */
 export interface PartialFile {
   readonly handle: FileHandle;
   /** Bytes that an earlier try left. */
   readonly size: number;
+  write(chunk: Uint8Array, position: number): Promise<void>;
   /** Puts it under its path; false where another file took that meanwhile. */
   publish(): Promise<boolean>;
   /** Closes it; what was fetched is kept for the next try. */
@@ -22,47 +27,60 @@ export interface PartialFile {
 
 export class PullFolder {
   readonly path: string;
-  readonly #partial: string;
+  readonly #directory: string;
+  readonly #name: string;
   readonly #made = new Map<string, Promise<void>>();
 
-  /** `name` is one segment; `directory` is the person's. */
+  /** `name` is one segment; `directory` is the person's, and may be reached through links. */
   constructor(directory: string, name: string) {
     if (!isBundlePath(name) || name.includes('/'))
       throw new ImpoundError('not-a-bundle', 'the bundle has no name that a folder could have', { operation: 'pull' });
+    this.#directory = directory;
+    this.#name = name;
     this.path = join(directory, name);
-    this.#partial = join(directory, '.impound-pull', name);
   }
 
   async prepare(): Promise<void> {
-    await this.#folder(this.path);
-    await this.#folder(this.#partial);
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await this.#folder(this.#name);
+      await this.#folder(`${PARTIAL}/${this.#name}`);
+    } catch (error) {
+      throw this.#failed(error, this.path);
+    }
   }
 
   /** The whole file that stands there already. The caller closes it. */
   async existing(path: string): Promise<{ readonly handle: FileHandle; readonly size: number } | undefined> {
     try {
-      await this.#folder(dirname(join(this.path, path)));
+      await this.#folder(dirname(`${this.#name}/${path}`));
       const handle = await open(join(this.path, path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       const found = await handle.stat();
       if (found.isFile()) return { handle, size: found.size };
       await handle.close();
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined;
-      throw this.#failed(error, path);
+      throw this.#failed(error, join(this.path, path));
     }
-    throw this.#failed(new Error('something that is no file stands there'), path);
+    throw denied(`${join(this.path, path)} is no file, and was left`);
   }
 
   async partial(path: string): Promise<PartialFile> {
-    const temporary = join(this.#partial, path.replaceAll('/', '%'));
+    const temporary = this.#temporary(path);
     try {
-      await this.#folder(dirname(join(this.path, path)));
-      const handle = await open(temporary, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
-      const { size } = await handle.stat();
+      await this.#folder(dirname(`${this.#name}/${path}`));
+      const handle = await open(temporary, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
       const close = (): Promise<void> => handle.close();
+      const found = await handle.stat();
+      // a second name would be written to as well
+      if (!found.isFile() || found.nlink > 1) {
+        await close();
+        throw denied(`${temporary} is not a plain file of its own: remove it and pull again`);
+      }
       return {
         handle,
-        size,
+        size: found.size,
+        write: (chunk, position) => this.#write(handle, chunk, position, path),
         publish: () => this.#publish(handle, temporary, path),
         close,
         discard: async () => {
@@ -71,55 +89,92 @@ export class PullFolder {
         },
       };
     } catch (error) {
-      throw this.#failed(error, path);
+      throw this.#failed(error, temporary);
     }
+  }
+
+  /** Removes the half of a file that is there whole: the last try was killed between two steps. */
+  async forget(path: string): Promise<void> {
+    await unlink(this.#temporary(path)).catch(() => undefined); // nearly always there is none
   }
 
   /** Removes what half files were in, once there are none. */
   async finish(): Promise<void> {
-    for (const folder of [this.#partial, dirname(this.#partial)]) await rmdir(folder).catch(() => undefined); // halves of files that failed, or another bundle's, are in it still
+    for (const folder of [`${PARTIAL}/${this.#name}`, PARTIAL])
+      await rmdir(join(this.#directory, folder)).catch(() => undefined); // halves of files that failed, or another bundle's, are in it still
+  }
+
+  #temporary(path: string): string {
+    const plain = path.replaceAll('/', '%');
+    const name = plain.length <= MAX_NAME ? plain : createHash('sha256').update(path).digest('hex');
+    return join(this.#directory, PARTIAL, this.#name, name);
+  }
+
+  async #write(handle: FileHandle, chunk: Uint8Array, position: number, path: string): Promise<void> {
+    try {
+      for (let written = 0; written < chunk.length; ) {
+        const { bytesWritten } = await handle.write(chunk, written, chunk.length - written, position + written);
+        written += bytesWritten;
+      }
+    } catch (error) {
+      throw this.#failed(error, join(this.path, path));
+    }
   }
 
   async #publish(handle: FileHandle, temporary: string, path: string): Promise<boolean> {
     try {
       await handle.datasync();
       await handle.close();
-      await link(temporary, join(this.path, path));
+      const free = await link(temporary, join(this.path, path)).then(
+        () => true,
+        (error: unknown) => {
+          if (errnoOf(error) === 'EEXIST') return false;
+          throw error;
+        },
+      );
       await unlink(temporary);
-      return true;
+      return free;
     } catch (error) {
-      if (errnoOf(error) === 'EEXIST') return false;
-      throw this.#failed(error, path);
+      throw this.#failed(error, join(this.path, path));
     }
   }
 
-  #folder(folder: string): Promise<void> {
-    const known = this.#made.get(folder) ?? makePlainFolder(folder);
-    this.#made.set(folder, known);
+  /** Makes a folder below the person's, one level after the other: a link on the way is none of ours. */
+  #folder(path: string): Promise<void> {
+    const known = this.#made.get(path) ?? this.#makeFolder(path);
+    this.#made.set(path, known);
     return known;
   }
 
-  #failed(error: unknown, path: string): ImpoundError {
-    if (error instanceof ImpoundError) return error;
-    const why = errnoOf(error) ?? (error instanceof Error ? error.message : String(error));
-    const code = why === 'ENOSPC' ? 'store-full' : 'store-failed';
-    return new ImpoundError(code, `cannot write ${join(this.path, path)}: ${why}`, {
-      operation: 'pull',
-      thing: path,
-      cause: error,
+  async #makeFolder(path: string): Promise<void> {
+    const above = dirname(path);
+    if (above !== '.') await this.#folder(above);
+    const folder = join(this.#directory, path);
+    await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error;
     });
+    const found = await lstat(folder);
+    if (found.isSymbolicLink()) throw denied(`${folder} is a link: nothing is written through it`);
+    if (!found.isDirectory()) throw denied(`${folder} is no folder, and was left`);
+  }
+
+  #failed(error: unknown, place: string): ImpoundError {
+    if (error instanceof ImpoundError) return error;
+    const errno = errnoOf(error);
+    const context = { operation: 'pull', thing: place, cause: error };
+    if (errno === 'ENOSPC' || errno === 'EDQUOT')
+      return new ImpoundError(
+        'store-full',
+        `${this.#directory} is full: make room and pull again, what was fetched is kept`,
+        context,
+      );
+    if (errno === 'ELOOP')
+      return new ImpoundError('store-denied', `${place} is a link: nothing is written through it`, context);
+    const why = errno ?? (error instanceof Error ? error.message : String(error));
+    return new ImpoundError('store-failed', `cannot write ${place}: ${why}`, context);
   }
 }
 
-/** Throws where a link is on the way: what is fetched would land where the link leads. */
-async function makePlainFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const above = await realpath(dirname(folder));
-  const found: Stats = await lstat(folder);
-  const real = await realpath(folder);
-  if (found.isDirectory() && dirname(real) === above && (await stat(folder)).ino === found.ino) return;
-  throw new ImpoundError('store-denied', `${folder} is a link: nothing is written through it`, {
-    operation: 'pull',
-    thing: folder,
-  });
+function denied(message: string): ImpoundError {
+  return new ImpoundError('store-denied', message, { operation: 'pull' });
 }

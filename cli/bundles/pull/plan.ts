@@ -17,8 +17,10 @@ import {
 
 export interface WantedFile {
   readonly path: string;
-  /** Bytes in the store, as it lists them. */
+  /** Bytes by the chain; where it does not say, as the store lists them. */
   readonly size: number;
+  /** Bytes of what would be read, as the store lists them. */
+  readonly stored: number;
   /** Lower-case hex; undefined for what nothing names: a key or a time stamp that came after the seal. */
   readonly sha256: string | undefined;
   readonly record?: ArtefactRecord;
@@ -31,8 +33,10 @@ export interface PullPlan {
   readonly missing: readonly string[];
   /** Artefacts that were not asked for. */
   readonly left: number;
-  /** Objects that are none of the layout: not fetched. */
+  /** Objects that are none of the layout, or that a sealed chain does not name: not fetched. */
   readonly foreign: readonly string[];
+  /** Artefacts that the chain does not name yet: fetched, and nothing says what they must be. */
+  readonly unnamed: readonly string[];
 }
 
 /** The chain's own links were checked when it was read; `entries` is all of it. */
@@ -42,13 +46,15 @@ export async function planPull(
   only: readonly string[],
 ): Promise<PullPlan> {
   const statements = entries.map(({ statement }) => statement);
-  const named = new Map(payloadDigests(statements).map(({ path, sha256 }) => [path, sha256]));
+  const named = new Map(payloadDigests(statements).map((digest) => [digest.path, digest]));
   const own = new Map(records(statements).map((record) => [record.path, record]));
+  const sealed = statements.some(({ predicate }) => predicate.action === 'seal');
   const sizes = new Map<string, number>();
   const foreign: string[] = [];
   for await (const { path, kind, size } of store.list()) {
-    if (kind === 'file' && layoutOf(path) !== undefined) sizes.set(path, size);
-    else foreign.push(path);
+    const layout = kind === 'file' ? layoutOf(path) : undefined;
+    if (layout === undefined || (sealed && layout.kind === 'payload' && !named.has(path))) foreign.push(path);
+    else sizes.set(path, size);
   }
   const tags = await tagDigests(store, sizes, entries);
   const wanted = (path: string): boolean =>
@@ -60,8 +66,12 @@ export async function planPull(
     if (payload && !wanted(path)) left++;
     else {
       const record = own.get(path);
-      const sha256 = payload ? named.get(path) : tags.get(path);
-      files.push({ path, size, sha256, ...(record === undefined ? {} : { record }) });
+      const digest = payload ? named.get(path) : undefined;
+      const sha256 = payload ? digest?.sha256 : tags.get(path);
+      const expected = digest?.size ?? size;
+      // what is listed is the first version, what is read the one that the chain names
+      const stored = record?.versionId === undefined ? size : expected;
+      files.push({ path, size: expected, stored, sha256, ...(record === undefined ? {} : { record }) });
     }
   }
   if (only.length > 0 && !files.some(({ path }) => path.startsWith('data/')))
@@ -71,7 +81,8 @@ export async function planPull(
   const rank = ({ path, size }: WantedFile): number => (path.startsWith('data/') ? size : Number.POSITIVE_INFINITY);
   files.sort((a, b) => rank(b) - rank(a) || (a.path < b.path ? -1 : 1));
   const missing = [...named.keys()].filter((path) => !sizes.has(path) && wanted(path));
-  return { files, missing, left, foreign };
+  const unnamed = files.flatMap(({ path }) => (path.startsWith('data/') && !named.has(path) ? [path] : []));
+  return { files, missing, left, foreign, unnamed };
 }
 
 /** Of the entries by the chain that was read, of the rest by the seal. */

@@ -4,7 +4,6 @@ import {
   CreateMultipartUploadCommand,
   GetObjectCommand,
   GetObjectLockConfigurationCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   ListMultipartUploadsCommand,
@@ -66,10 +65,14 @@ export interface Content {
 }
 
 const DAY_MILLISECONDS = 86_400_000;
+/** For a server that has never answered: its name or the network is wrong, and a person waits to be told. */
+const FIRST_PATIENCE: Patience = { milliseconds: 8000 };
 
 /** Not "Bucket", after which the SDK names a property: TypeScript 7.0 emits that property as the class. */
 export class S3Bucket {
   readonly #options: BucketOptions;
+  /** It was reached once, so that it may come back. */
+  #answered = false;
 
   constructor(options: BucketOptions) {
     this.#options = options;
@@ -77,6 +80,10 @@ export class S3Bucket {
 
   get name(): string {
     return this.#options.bucket;
+  }
+
+  get patience(): Patience {
+    return this.#options.patience ?? PATIENCE;
   }
 
   /** For whoever signs a command for somebody else to send. */
@@ -124,10 +131,15 @@ export class S3Bucket {
     ask?: () => Promise<boolean>,
   ): Promise<T> {
     const { client, bucket, patience = PATIENCE } = this.#options;
+    const asked = async (attempt: number): Promise<T> => {
+      const answer = await work(client, attempt);
+      this.#answered = true;
+      return answer;
+    };
     const isHopeful = (error: unknown): boolean | Promise<boolean> =>
       isRetryable(error) && (ask === undefined || !isBroken(error) || ask());
     try {
-      return await retrying((attempt) => work(client, attempt), isHopeful, patience);
+      return await retrying(asked, isHopeful, this.#answered ? patience : shorter(patience, FIRST_PATIENCE));
     } catch (error) {
       throw s3Error(error, { action, bucket, ...(key === undefined ? {} : { key }) });
     }
@@ -292,15 +304,10 @@ export class S3Bucket {
 
   /** Throws where the bucket cannot be asked. */
   async assertThere(): Promise<void> {
-    await this.attempt('ListBucket', undefined, async (client) => {
-      try {
-        await client.send(new HeadBucketCommand({ Bucket: this.name }));
-      } catch (error) {
-        // an answer to HEAD has no body that could name the reason
-        if (isMissing(error)) throw Object.assign(error as Error, { name: 'NoSuchBucket' });
-        throw error;
-      }
-    });
+    // not HEAD, whose answer has no body that could name the reason
+    await this.attempt('ListBucketVersions', undefined, (client) =>
+      client.send(new ListObjectVersionsCommand({ Bucket: this.name, MaxKeys: 1 })),
+    );
   }
 
   /** False where the bucket has no Object Lock. */
@@ -357,6 +364,10 @@ function headOf(answer: HeadObjectCommandOutput): Head {
 /** "null" is what a bucket without versions says. */
 function realVersion(versionId: string | undefined): string | undefined {
   return versionId === 'null' || versionId === '' ? undefined : versionId;
+}
+
+function shorter(a: Patience, b: Patience): Patience {
+  return a.milliseconds < b.milliseconds ? a : b;
 }
 
 export function base64Of(hex: string): string {

@@ -5,6 +5,7 @@ import { ImpoundError } from '../../errors.ts';
 import type { StoredObject, StoredPart } from '../../format/record.ts';
 import { base64Of, type Head, type S3Bucket, type UploadedPart } from './bucket.ts';
 import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
+import { pause } from './retry.ts';
 
 export interface WholeObject {
   readonly key: string;
@@ -103,12 +104,23 @@ async function once(
     if (seen === undefined || !taken) throw error;
     throw objectExists(path, cause);
   }
-  return confirm(bucket, wanted, versionId);
+  // an answer that was waited for in vain may have been under way: some servers then answer the next try at once
+  const seen = attempts > 1 ? await awaited(bucket, key) : await bucket.head(key, versionId);
+  return confirmed(wanted, seen);
 }
 
-/** Asks the store for what it holds now. Throws `store-unsuitable` where it does not say what its bytes are. */
-async function confirm(bucket: S3Bucket, wanted: Wanted, versionId: string | undefined): Promise<Names> {
-  const seen = await bucket.head(wanted.key, versionId);
+/** A large object is put together in minutes. */
+async function awaited(bucket: S3Bucket, key: string): Promise<Head | undefined> {
+  const begun = performance.now();
+  for (let attempt = 1; ; attempt++) {
+    const seen = await bucket.head(key);
+    if (seen !== undefined || performance.now() - begun > bucket.patience.milliseconds) return seen;
+    await pause(attempt);
+  }
+}
+
+/** Throws `store-unsuitable` where the store does not say what its bytes are. */
+function confirmed(wanted: Wanted, seen: Head | undefined): Names {
   const context = { operation: 'commit', thing: wanted.path };
   if (seen === undefined)
     throw new ImpoundError('store-failed', `${wanted.path} is not there after it was stored`, context);

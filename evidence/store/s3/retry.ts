@@ -7,6 +7,8 @@ const FIRST_MILLISECONDS = 100;
 const MAX_MILLISECONDS = 10_000;
 /** How long a store may be away: evidence waits in memory and on the node meanwhile, and that does not wait for ever. */
 const PATIENCE_MILLISECONDS = 180_000;
+/** However long they took: a part may need minutes on a slow line, and that line may break. */
+const LEAST_ATTEMPTS = 3;
 
 export interface Patience {
   readonly milliseconds: number;
@@ -25,7 +27,8 @@ export async function retrying<T>(
     try {
       return await work(attempt);
     } catch (error) {
-      if (!(await isHopeful(error)) || performance.now() - begun > patience.milliseconds) throw error;
+      const given = attempt >= LEAST_ATTEMPTS && performance.now() - begun > patience.milliseconds;
+      if (given || !(await isHopeful(error))) throw error;
     }
     await pause(attempt);
   }

@@ -30,24 +30,29 @@ export class S3Store implements Store {
   readonly #prefix: string;
   readonly #options: S3StoreOptions;
   readonly #memory = new PartMemory();
-  /** First version of each path, as far as it was listed or put. */
-  readonly #versions = new Map<string, string>();
+  /** First version of each key, as far as it was listed or put. */
+  readonly #versions: Map<string, string>;
 
-  constructor(options: S3StoreOptions) {
+  /** `shared` is another store's of the same bucket. */
+  constructor(options: S3StoreOptions, shared?: { readonly bucket: S3Bucket; readonly versions: Map<string, string> }) {
     const { bucket, prefix, protection, patience } = options;
     this.#options = options;
     this.url = s3Url(options);
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
-    this.#bucket = new S3Bucket({
-      client: s3Client(options),
-      bucket,
-      ...(protection === undefined ? {} : { protection }),
-      ...(patience === undefined ? {} : { patience }),
-    });
+    this.#versions = shared?.versions ?? new Map();
+    this.#bucket =
+      shared?.bucket ??
+      new S3Bucket({
+        client: s3Client(options),
+        bucket,
+        ...(protection === undefined ? {} : { protection }),
+        ...(patience === undefined ? {} : { patience }),
+      });
   }
 
   below(prefix: string): S3Store {
-    return new S3Store({ ...this.#options, prefix: `${this.#prefix}${prefix}` });
+    const shared = { bucket: this.#bucket, versions: this.#versions };
+    return new S3Store({ ...this.#options, prefix: `${this.#prefix}${prefix}` }, shared);
   }
 
   async finish(): Promise<void> {}
@@ -65,8 +70,9 @@ export class S3Store implements Store {
   }
 
   async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
-    const stored = await putObject(this.#bucket, { key: this.#key(path), path, bytes, sha256: sha256(bytes) });
-    if (stored.versionId !== undefined) this.#versions.set(path, stored.versionId);
+    const key = this.#key(path);
+    const stored = await putObject(this.#bucket, { key, path, bytes, sha256: sha256(bytes) });
+    if (stored.versionId !== undefined) this.#versions.set(key, stored.versionId);
     return stored;
   }
 
@@ -89,7 +95,7 @@ export class S3Store implements Store {
       if (size === undefined) continue; // a mark that hides what is before it
       // the newest comes first, so that the last one is the one that was written first
       item.size = size;
-      if (versionId !== undefined) this.#versions.set(path, versionId);
+      if (versionId !== undefined) this.#versions.set(key, versionId);
     }
     for (const [path, { size, listed }] of found) {
       if (size !== undefined)
@@ -98,13 +104,14 @@ export class S3Store implements Store {
   }
 
   async size(path: string): Promise<number | undefined> {
-    return (await this.#bucket.head(this.#key(path), this.#versions.get(path)))?.size;
+    const key = this.#key(path);
+    return (await this.#bucket.head(key, this.#versions.get(key)))?.size;
   }
 
   /** A connection that breaks off is taken up where it did. */
   async *read(path: string, { start = 0, end, versionId }: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const key = this.#key(path);
-    const version = versionId ?? this.#versions.get(path);
+    const version = versionId ?? this.#versions.get(key);
     const { milliseconds } = this.#options.patience ?? PATIENCE;
     let waited = performance.now();
     let failures = 0;

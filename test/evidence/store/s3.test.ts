@@ -107,7 +107,7 @@ test('a store that cannot be used says why, at once', async (t) => {
   assert.equal(await code(storeOf(s3, { bucket: 'plain', protection })), 'store-unlocked');
   assert.equal(await code(storeOf(s3, { bucket: 'nothere' })), 'store-missing');
   const stranger = { accessKeyId: 'nobody', secretAccessKey: 'nothing' };
-  assert.equal(await code(storeOf(s3, { credentials: stranger })), 'store-denied');
+  assert.equal(await code(storeOf(s3, { credentials: stranger })), 'store-credentials');
   assert.equal(await code(storeOf(s3, { credentials: s3.user })), 'store-denied');
   const patience = { milliseconds: 300 };
   assert.equal(await code(storeOf(s3, { endpoint: 'http://127.0.0.1:9', patience })), 'store-unreachable');
