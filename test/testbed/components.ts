@@ -1,5 +1,5 @@
 // The real components that tests need, as data: what shows that one is there, how it is installed, who may use it.
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** A program (a name on the path, or a file) that ends with 0. */
 export interface Probe {
@@ -61,6 +61,12 @@ export function kubernetesPrograms(cache: string): string {
   return join(cache, `kubernetes-${KUBERNETES}`, 'bin');
 }
 
+export function corednsProgram(cache: string): string {
+  return join(cache, `coredns-${COREDNS}`, 'bin', 'coredns');
+}
+
+/** As in coredns/go.mod. */
+const COREDNS = '1.15.0';
 /** As in kubernetes/go.mod. */
 export const KUBERNETES = '1.36.3';
 const COMMANDS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl', 'kubelet', 'kube-proxy'];
@@ -179,6 +185,17 @@ export function components(cache: string = cacheDirectory()): readonly Component
         into: kubernetesPrograms(cache),
       },
       root: true,
+    },
+    {
+      name: 'coredns',
+      purpose: "the cluster's names",
+      probe: { program: corednsProgram(cache) },
+      install: {
+        kind: 'go-module',
+        folder: join(import.meta.dirname, 'coredns'),
+        packages: ['impound/testbed/coredns'],
+        into: dirname(corednsProgram(cache)),
+      },
     },
     {
       name: 'cosign',

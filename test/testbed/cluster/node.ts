@@ -1,59 +1,84 @@
-// A node of the cluster: containerd with a bridge for its pods, and a kubelet.
+// A node of the cluster: containerd with a bridge for its pods, a kubelet, and kube-proxy.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { containerdConfig, IMAGES } from '../containerd-config.ts';
-import type { Bed } from './bed.ts';
+import { BUSYBOX_IMAGE, containerdConfig, IMAGES } from '../containerd-config.ts';
+import { until } from './bed.ts';
+import type { Daemon } from './daemon.ts';
 import { busyboxImage } from './image.ts';
+import { DNS_SERVICE, type NodePlace, PODS } from './network.ts';
 import type { Pki } from './pki.ts';
 
 const READY_SECONDS = 60;
 
-export interface NodePlace {
-  readonly name: string;
-  readonly address: string;
-  /** The network its pods are in. */
-  readonly pods: string;
+export interface Runtime {
+  /** containerd's socket, which speaks the CRI too, as a path on this machine. */
+  readonly socket: string;
+  readonly daemon: Daemon;
 }
 
-/** Starts both; ready once containerd answers. Returns containerd's socket, which speaks the CRI too. */
-export async function startNode(bed: Bed, pki: Pki, programs: string, node: NodePlace): Promise<string> {
-  const directory = join(bed.directory, node.name);
-  await mkdir(join(directory, 'cni'), { recursive: true });
-  const socket = join(directory, 'containerd.sock');
-  await writeFile(join(directory, 'cni', '10-testbed.conflist'), JSON.stringify(network(directory, node.pods)));
-  await writeFile(
-    join(directory, 'containerd.toml'),
-    containerdConfig(join(directory, 'containerd'), socket, join(directory, 'cni')),
+/** The images' archives in `folder`, for every node. */
+export function makeImages(folder: string): Promise<readonly string[]> {
+  return Promise.all(
+    IMAGES.map(async ([reference, command]) => {
+      const archive = join(folder, reference === BUSYBOX_IMAGE ? 'busybox.tar' : 'pause.tar');
+      await busyboxImage(archive, reference, command);
+      return archive;
+    }),
   );
-  await bed.start(`${node.name}-containerd`, 'containerd', ['-c', join(directory, 'containerd.toml')]);
-  await bed.until(`${node.name}-containerd`, READY_SECONDS, () => bed.run('ctr', ['-a', socket, 'version']));
-  for (const [reference, command] of IMAGES) {
-    const archive = join(directory, 'image.tar');
-    await busyboxImage(archive, reference, command);
-    await bed.run('ctr', ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive]);
-  }
-  await pki.certificate(
-    node.name,
-    `/O=system:nodes/CN=system:node:${node.name}`,
-    `DNS:${node.name},IP:${node.address}`,
-  );
-  const config = join(directory, 'kubelet.yaml');
-  await writeFile(config, JSON.stringify(kubeletConfig(directory, pki, socket, node.name), null, 2));
-  await bed.start(`${node.name}-kubelet`, join(programs, 'kubelet'), [
-    ...[`--config=${config}`, `--kubeconfig=${await pki.kubeconfig(node.name)}`, `--hostname-override=${node.name}`],
-    ...[
-      `--node-ip=${node.address}`,
-      `--root-dir=${join(directory, 'kubelet')}`,
-      `--cert-dir=${join(directory, 'certs')}`,
-    ],
+}
+
+/** Ready with the images in it. `folder` is the place's. */
+export async function startRuntime(
+  { place, pods }: NodePlace,
+  folder: string,
+  images: Promise<readonly string[]>,
+): Promise<Runtime> {
+  const networks = join(folder, 'cni');
+  const config = join(folder, 'containerd.toml');
+  const socket = join(folder, 'containerd.sock');
+  await mkdir(networks);
+  await writeFile(join(networks, '10-testbed.conflist'), JSON.stringify(network(folder, pods)));
+  await writeFile(config, containerdConfig(join(folder, 'containerd'), socket, networks));
+  const daemon = await place.start('containerd', 'containerd', ['-c', config]);
+  const archives = await images;
+  await until(daemon, READY_SECONDS, () => place.run('ctr', ['-a', socket, 'version']));
+  for (const archive of archives) await place.run('ctr', ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive]);
+  return { socket, daemon };
+}
+
+/** `programs` is the folder of Kubernetes' commands. */
+export async function startKubelet(
+  { name, address, place }: NodePlace,
+  folder: string,
+  socket: string,
+  pki: Pki,
+  programs: string,
+): Promise<Daemon> {
+  const kubeconfig = await pki.kubeconfig(name, `/O=system:nodes/CN=system:node:${name}`, `DNS:${name},IP:${address}`);
+  const config = join(folder, 'kubelet.yaml');
+  await writeFile(config, JSON.stringify(kubeletConfig(folder, pki, socket, name), null, 2));
+  return await place.start('kubelet', join(programs, 'kubelet'), [
+    ...[`--config=${config}`, `--kubeconfig=${kubeconfig}`, `--hostname-override=${name}`, `--node-ip=${address}`],
+    ...[`--root-dir=${join(folder, 'kubelet')}`, `--cert-dir=${join(folder, 'certs')}`],
   ]);
-  return socket;
 }
 
-function network(directory: string, pods: string): object {
+/** `kubeconfig` is one for all nodes. */
+export async function startProxy(
+  { name, place }: NodePlace,
+  folder: string,
+  kubeconfig: string,
+  programs: string,
+): Promise<Daemon> {
+  const config = join(folder, 'kube-proxy.yaml');
+  await writeFile(config, JSON.stringify(proxyConfig(name, kubeconfig), null, 2));
+  return await place.start('kube-proxy', join(programs, 'kube-proxy'), [`--config=${config}`]);
+}
+
+function network(folder: string, pods: string): object {
   const ipam = {
     type: 'host-local',
-    dataDir: join(directory, 'ipam'),
+    dataDir: join(folder, 'ipam'),
     ranges: [[{ subnet: pods }]],
     routes: [{ dst: '0.0.0.0/0' }],
   };
@@ -61,7 +86,23 @@ function network(directory: string, pods: string): object {
   return { cniVersion: '1.0.0', name: 'testbed', plugins: [bridge] };
 }
 
-function kubeletConfig(directory: string, pki: Pki, socket: string, name: string): object {
+function proxyConfig(name: string, kubeconfig: string): object {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    mode: 'nftables',
+    clientConnection: { kubeconfig },
+    hostnameOverride: name,
+    clusterCIDR: PODS,
+    // these sysctls are the whole machine's, not the namespace's
+    conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
+    nftables: { minSyncPeriod: '100ms' },
+    healthzBindAddress: '127.0.0.1:10256',
+    metricsBindAddress: '127.0.0.1:10249',
+  };
+}
+
+function kubeletConfig(folder: string, pki: Pki, socket: string, name: string): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
@@ -75,6 +116,8 @@ function kubeletConfig(directory: string, pki: Pki, socket: string, name: string
     authorization: { mode: 'Webhook' },
     tlsCertFile: pki.file(`${name}.crt`),
     tlsPrivateKeyFile: pki.file(`${name}.key`),
+    clusterDNS: [DNS_SERVICE],
+    clusterDomain: 'cluster.local',
     cgroupDriver: 'cgroupfs',
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
@@ -83,7 +126,7 @@ function kubeletConfig(directory: string, pki: Pki, socket: string, name: string
     makeIPTablesUtilChains: false,
     containerRuntimeEndpoint: `unix://${socket}`,
     resolvConf: '',
-    volumePluginDir: join(directory, 'kubelet', 'volume-plugins'),
-    podLogsDir: join(directory, 'pod-logs'),
+    volumePluginDir: join(folder, 'kubelet', 'volume-plugins'),
+    podLogsDir: join(folder, 'pod-logs'),
   };
 }
