@@ -73,20 +73,48 @@ async function receive(
     if (partial.size > keep) await partial.handle.truncate(keep);
     await hashInto(digest, partial.handle, keep);
     progress(keep, 'here');
+    if (keep === size && size > 0) return await digest.hex();
+    const behind = writeBehind(partial, keep);
     let position = keep;
-    if (position < size || size === 0) {
-      for await (const chunk of store.read(path, { start: position, versionId: record?.versionId })) {
-        // its end might never come
-        if (position + chunk.length > size) return EXCESS;
-        await Promise.all([digest.update(chunk), partial.write(chunk, position)]);
-        position += chunk.length;
-        progress(chunk.length, 'store');
-      }
+    for await (const chunk of store.read(path, { start: position, versionId: record?.versionId })) {
+      position += chunk.length;
+      // its end might never come
+      if (position > size) break;
+      await Promise.all([digest.update(chunk), behind.write(chunk)]);
+      progress(chunk.length, 'store');
     }
-    return await digest.hex();
+    await behind.end();
+    return position > size ? EXCESS : await digest.hex();
   } finally {
     digest.abandon();
   }
+}
+
+/** Chunks as few large writes, one of which may be on its way while more come. */
+function writeBehind(partial: PartialFile, start: number) {
+  let position = start;
+  let pending: Uint8Array[] = [];
+  let bytes = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async (): Promise<void> => {
+    await writing;
+    writing = partial.write(pending, position);
+    writing.catch(() => undefined); // met by the next, or by the end
+    position += bytes;
+    pending = [];
+    bytes = 0;
+  };
+  return {
+    async write(chunk: Uint8Array): Promise<void> {
+      pending.push(chunk);
+      bytes += chunk.length;
+      if (bytes >= CHUNK_BYTES) await flush();
+    },
+    async end(): Promise<void> {
+      await flush();
+      await writing;
+    },
+  };
 }
 
 async function digestOf(handle: FileHandle, size: number): Promise<string> {

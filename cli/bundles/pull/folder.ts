@@ -16,7 +16,7 @@ export interface PartialFile {
   readonly handle: FileHandle;
   /** Bytes that an earlier try left. */
   readonly size: number;
-  write(chunk: Uint8Array, position: number): Promise<void>;
+  write(chunks: readonly Uint8Array[], position: number): Promise<void>;
   /** Puts it under its path; false where another file took that meanwhile. */
   publish(): Promise<boolean>;
   /** Closes it; what was fetched is kept for the next try. */
@@ -80,7 +80,7 @@ export class PullFolder {
       return {
         handle,
         size: found.size,
-        write: (chunk, position) => this.#write(handle, chunk, position, path),
+        write: (chunks, position) => this.#write(handle, chunks, position, path),
         publish: () => this.#publish(handle, temporary, path),
         close,
         discard: async () => {
@@ -110,11 +110,13 @@ export class PullFolder {
     return join(this.#directory, PARTIAL, this.#name, name);
   }
 
-  async #write(handle: FileHandle, chunk: Uint8Array, position: number, path: string): Promise<void> {
+  async #write(handle: FileHandle, chunks: readonly Uint8Array[], position: number, path: string): Promise<void> {
     try {
-      for (let written = 0; written < chunk.length; ) {
-        const { bytesWritten } = await handle.write(chunk, written, chunk.length - written, position + written);
-        written += bytesWritten;
+      let at = position;
+      for (let rest = chunks; rest.length > 0; ) {
+        const { bytesWritten } = await handle.writev(rest, at);
+        at += bytesWritten;
+        rest = restOf(rest, bytesWritten);
       }
     } catch (error) {
       throw this.#failed(error, join(this.path, path));
@@ -177,4 +179,14 @@ export class PullFolder {
 
 function denied(message: string): ImpoundError {
   return new ImpoundError('store-denied', message, { operation: 'pull' });
+}
+
+/** What of the chunks is after the first `bytes`. */
+function restOf(chunks: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let skip = bytes;
+  return chunks.flatMap((chunk) => {
+    const rest = chunk.subarray(skip);
+    skip = Math.max(0, skip - chunk.length);
+    return rest.length === 0 ? [] : [rest];
+  });
 }

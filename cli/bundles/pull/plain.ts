@@ -111,7 +111,7 @@ async function decryptInto(
   try {
     try {
       for await (const chunk of content) {
-        await Promise.all([digest.update(chunk), partial.write(chunk, position)]);
+        await Promise.all([digest.update(chunk), partial.write([chunk], position)]);
         position += chunk.length;
       }
     } catch (error) {
