@@ -11,13 +11,14 @@ export type HashRequest =
       readonly offset: number;
       readonly length: number;
     }
+  | { readonly kind: 'memory'; readonly id: number; readonly slots: SharedArrayBuffer }
   | { readonly kind: 'end'; readonly id: number };
 
 export type HashReply =
   | { readonly kind: 'free'; readonly id: number; readonly slot: number }
   | { readonly kind: 'digest'; readonly id: number; readonly hex: string };
 
-const running = new Map<number, { readonly digest: Hash; readonly slots: SharedArrayBuffer }>();
+const running = new Map<number, { readonly digest: Hash; slots: SharedArrayBuffer }>();
 
 parentPort?.on('message', (request: HashRequest) => {
   const { id } = request;
@@ -27,7 +28,9 @@ parentPort?.on('message', (request: HashRequest) => {
   }
   const stream = running.get(id);
   if (stream === undefined) return;
-  if (request.kind === 'update') {
+  if (request.kind === 'memory') {
+    stream.slots = request.slots;
+  } else if (request.kind === 'update') {
     stream.digest.update(new Uint8Array(stream.slots, request.offset, request.length));
     reply({ kind: 'free', id, slot: request.slot });
   } else {

@@ -10,6 +10,9 @@ const INLINE_BYTES = 256 * 1024;
 /** Shared memory of one stream, of which a capture has dozens: a slot is filled while the others are hashed. */
 const SLOTS = 4;
 const SLOT_BYTES = 64 * 1024;
+/** Of a stream that has shown to be large: each slot is a message, which costs as much as hashing some 64 KiB. */
+const LARGE_SLOT_BYTES = 256 * 1024;
+const LARGE_BYTES = 8 * 1024 * 1024;
 
 /** A running SHA-256. Chunks given to `update` must not be changed before the first 256 KiB have been given. */
 export interface Sha256Stream {
@@ -49,8 +52,15 @@ export function sha256Stream(): Sha256Stream {
 class RemoteHash {
   readonly #worker: HashWorker;
   readonly #id: number;
-  readonly #slots = new SharedArrayBuffer(SLOTS * SLOT_BYTES);
-  readonly #free = Array.from({ length: SLOTS }, (_, slot) => slot);
+  #slots = new SharedArrayBuffer(SLOTS * SLOT_BYTES);
+  #slotBytes = SLOT_BYTES;
+  /** Number of the first slot: those of the memory before are smaller, and come back to nobody. */
+  #first = 0;
+  #free = Array.from({ length: SLOTS }, (_, slot) => slot);
+  /** The slot that is being filled. */
+  #filling: number | undefined;
+  #filled = 0;
+  #total = 0;
   readonly #result = Promise.withResolvers<string>();
   #wake: (() => void) | undefined;
   #failed = false;
@@ -63,17 +73,20 @@ class RemoteHash {
   }
 
   async update(chunk: Uint8Array): Promise<void> {
-    for (let start = 0; start < chunk.length && !this.#failed; start += SLOT_BYTES) {
-      const part = chunk.subarray(start, start + SLOT_BYTES);
-      const slot = await this.#slot();
-      if (slot === undefined) return;
-      const offset = slot * SLOT_BYTES;
-      new Uint8Array(this.#slots, offset, part.length).set(part);
-      this.#worker.post({ kind: 'update', id: this.#id, slot, offset, length: part.length });
+    for (let rest = chunk; rest.length > 0 && !this.#failed; ) {
+      this.#filling ??= await this.#slot();
+      if (this.#filling === undefined) return;
+      const part = rest.subarray(0, this.#slotBytes - this.#filled);
+      new Uint8Array(this.#slots, this.#offset(this.#filling) + this.#filled, part.length).set(part);
+      this.#filled += part.length;
+      this.#total += part.length;
+      rest = rest.subarray(part.length);
+      if (this.#filled === this.#slotBytes) this.#post();
     }
   }
 
   async hex(): Promise<string> {
+    this.#post();
     this.#worker.post({ kind: 'end', id: this.#id });
     return this.#worker.waitingFor(this.#result.promise);
   }
@@ -84,7 +97,7 @@ class RemoteHash {
 
   reply(reply: HashReply): void {
     if (reply.kind === 'digest') this.#result.resolve(reply.hex);
-    else this.#free.push(reply.slot);
+    else if (reply.slot >= this.#first) this.#free.push(reply.slot);
     this.#wake?.();
   }
 
@@ -92,6 +105,29 @@ class RemoteHash {
     this.#failed = true;
     this.#result.reject(error);
     this.#wake?.();
+  }
+
+  #offset(slot: number): number {
+    return (slot - this.#first) * this.#slotBytes;
+  }
+
+  #post(): void {
+    const slot = this.#filling;
+    if (slot === undefined) return;
+    const [offset, length] = [this.#offset(slot), this.#filled];
+    this.#filling = undefined;
+    this.#filled = 0;
+    this.#worker.post({ kind: 'update', id: this.#id, slot, offset, length });
+    if (this.#total >= LARGE_BYTES && this.#slotBytes === SLOT_BYTES) this.#grow();
+  }
+
+  /** What was posted before is read from the memory that it was posted with: messages come in order. */
+  #grow(): void {
+    this.#slotBytes = LARGE_SLOT_BYTES;
+    this.#slots = new SharedArrayBuffer(SLOTS * LARGE_SLOT_BYTES);
+    this.#first = SLOTS;
+    this.#free = Array.from({ length: SLOTS }, (_, slot) => SLOTS + slot);
+    this.#worker.post({ kind: 'memory', id: this.#id, slots: this.#slots });
   }
 
   /** Undefined where the worker has gone: hex() says why. */

@@ -5,6 +5,7 @@ import type { PartialFile, PullFolder } from './folder.ts';
 import type { WantedFile } from './plan.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
+const SETTLE_BYTES = 32 * 1024 * 1024;
 /** In place of a digest. */
 const EXCESS = 'more bytes than that';
 
@@ -96,8 +97,20 @@ function writeBehind(partial: PartialFile, start: number) {
   let pending: Uint8Array[] = [];
   let bytes = 0;
   let writing: Promise<void> = Promise.resolve();
+  // the disk works while more comes, so that there is little left to wait for at the end
+  let settling: Promise<void> | undefined;
+  let settled = start;
+  const settle = (): void => {
+    if (settling !== undefined || position - settled < SETTLE_BYTES) return;
+    settled = position;
+    settling = partial.settle().then(() => {
+      settling = undefined;
+    });
+    settling.catch(() => undefined); // met at the end
+  };
   const flush = async (): Promise<void> => {
     await writing;
+    settle();
     writing = partial.write(pending, position);
     writing.catch(() => undefined); // met by the next, or by the end
     position += bytes;
@@ -113,6 +126,7 @@ function writeBehind(partial: PartialFile, start: number) {
     async end(): Promise<void> {
       await flush();
       await writing;
+      await settling;
     },
   };
 }

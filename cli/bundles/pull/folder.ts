@@ -17,6 +17,8 @@ export interface PartialFile {
   /** Bytes that an earlier try left. */
   readonly size: number;
   write(chunks: readonly Uint8Array[], position: number): Promise<void>;
+  /** What was written is on the disk. */
+  settle(): Promise<void>;
   /** Puts it under its path; false where another file took that meanwhile. */
   publish(): Promise<boolean>;
   /** Closes it; what was fetched is kept for the next try. */
@@ -81,6 +83,7 @@ export class PullFolder {
         handle,
         size: found.size,
         write: (chunks, position) => this.#write(handle, chunks, position, path),
+        settle: () => this.#settle(handle, path),
         publish: () => this.#publish(handle, temporary, path),
         close,
         discard: async () => {
@@ -118,6 +121,14 @@ export class PullFolder {
         at += bytesWritten;
         rest = restOf(rest, bytesWritten);
       }
+    } catch (error) {
+      throw this.#failed(error, join(this.path, path));
+    }
+  }
+
+  async #settle(handle: FileHandle, path: string): Promise<void> {
+    try {
+      await handle.datasync();
     } catch (error) {
       throw this.#failed(error, join(this.path, path));
     }
