@@ -237,7 +237,9 @@ async function copyContent(
 /** One member whole; resolves when the reader has taken it. A failure reaches the reader through the pack. */
 function entry(pack: Pack, header: MemberHeader, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
-    pack.entry(header, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), () => resolve());
+    const sink = pack.entry(header, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), () => resolve());
+    // of a pack that is given up while the member waits in it: an event that nobody hears would end the process
+    sink.on('error', () => resolve());
   });
 }
 

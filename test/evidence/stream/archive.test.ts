@@ -161,3 +161,13 @@ test('times that no header holds, and a mode of 0, leave an archive that other t
   assert.match(listed, /far/);
   assert.match(listed, /^---------- .* closed$/m);
 });
+
+test('an archive whose members end with an error while some of them wait gives that error, and ends nothing else', async () => {
+  const failing = async function* () {
+    for (let number = 0; number < 20; number++) yield { name: `m${number}`, content: Buffer.alloc(10_000) };
+    throw new Error('stopped');
+  };
+  await assert.rejects(async () => {
+    for await (const _ of tarArchive(failing())) await new Promise((resolve) => setTimeout(resolve, 5));
+  }, /stopped/);
+});
