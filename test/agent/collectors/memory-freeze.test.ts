@@ -88,13 +88,18 @@ test('a container stands still while its memory is read, and runs again afterwar
   const suspects = [{ kind: 'container', id: suspect.id }] as const;
   const { artefacts, footprint } = await collect(memory, { profile: 'standard', suspects, freeze: true });
   const rows = rowsOf(artefacts.get('40-memory/processes.jsonl')) as {
-    impound: { frozen: { atStart: boolean; throughout: boolean; seconds: number }; core: string };
+    impound: { frozen: { atStart: boolean; throughout: boolean; seconds: number }; core?: string };
   }[];
-  assert.ok(rows.length > 0);
-  for (const { impound } of rows) {
-    assert.ok(impound.frozen.atStart && impound.frozen.throughout && impound.frozen.seconds > 0);
+  // a "sleep 1" may end after it was listed and before all stands still: it has a row, and no memory to be read
+  const read = rows.filter(({ impound }) => impound.core !== undefined);
+  assert.ok(read.length > 0);
+  for (const { impound } of read) {
+    assert.ok(
+      impound.frozen.atStart && impound.frozen.throughout && impound.frozen.seconds > 0,
+      JSON.stringify(impound.frozen),
+    );
   }
-  assert.ok(rows.some(({ impound }) => artefacts.get(impound.core)?.includes('while true; do sleep 1; done')));
+  assert.ok(read.some(({ impound }) => artefacts.get(impound.core ?? '')?.includes('while true; do sleep 1; done')));
   assert.ok(footprint.some(({ name, detail }) => name.includes(suspect.id) && /^frozen for \d/.test(detail ?? '')));
   assert.ok(await isThawed(await controlOf(suspect)));
 });
