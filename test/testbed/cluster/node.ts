@@ -102,6 +102,14 @@ function proxyConfig(name: string, kubeconfig: string): object {
   };
 }
 
+const EVICTION_SIGNALS = [
+  'memory.available',
+  'nodefs.available',
+  'nodefs.inodesFree',
+  'imagefs.available',
+  'imagefs.inodesFree',
+];
+
 function kubeletConfig(folder: string, pki: Pki, socket: string, name: string): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
@@ -125,6 +133,10 @@ function kubeletConfig(folder: string, pki: Pki, socket: string, name: string): 
     failSwapOn: false,
     makeIPTablesUtilChains: false,
     containerRuntimeEndpoint: `unix://${socket}`,
+    // the machine's disk is everybody's: when other tests fill it, no pod of ours is to be taken for the reason
+    evictionHard: Object.fromEntries(EVICTION_SIGNALS.map((signal) => [signal, '0%'])),
+    imageGCHighThresholdPercent: 100,
+    imageGCLowThresholdPercent: 99,
     resolvConf: '',
     volumePluginDir: join(folder, 'kubelet', 'volume-plugins'),
     podLogsDir: join(folder, 'pod-logs'),
