@@ -164,12 +164,15 @@ async function rescue(
   path: string,
   ending: (outcome: 'aborted', more: { recover: true }) => Promise<ChainHead>,
 ): Promise<never> {
+  const code = error instanceof ImpoundError ? error.code : 'internal';
+  // who sealed it has all that was stored
+  if (code === 'bundle-sealed') throw error;
+  const remedy = code === 'store-full' ? 'make room' : 'see that the store can be reached';
   const sealed = await ending('aborted', { recover: true }).then(
     () => 'what was stored until then is sealed',
     (cause: unknown) =>
-      `what was stored until then is not sealed (${describeError(cause)}): make room, then "impound seal"`,
+      `what was stored until then is not sealed (${describeError(cause)}): ${remedy}, then "impound seal"`,
   );
-  const code = error instanceof ImpoundError ? error.code : 'internal';
   const message = `${describeError(error)}; ${sealed}: ${path}`;
   throw new ImpoundError(code, message, { operation: 'capture', thing: path, cause: error });
 }

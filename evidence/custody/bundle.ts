@@ -1,4 +1,5 @@
 // A bundle's life: begun with a grant, closed and sealed, or sealed later after a crash.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ImpoundError } from '../errors.ts';
 import { coverage, gapGroups, records, unfinishedGaps } from '../format/coverage.ts';
 import { sha256 } from '../format/digest.ts';
@@ -11,7 +12,7 @@ import type { Actor, Clock, Signer } from '../ports.ts';
 import type { Store, UnfinishedObject } from '../store/store.ts';
 import { sha256Stream } from '../stream/hash.ts';
 import { readChain } from './chain-reader.ts';
-import { type ChainHead, ChainWriter } from './chain-writer.ts';
+import { type ChainHead, ChainWriter, TAKEN_OVER } from './chain-writer.ts';
 import { assertAbandoned, ownHolder } from './holder.ts';
 
 export interface Custody {
@@ -22,6 +23,9 @@ export interface Custody {
   /** Name and version of the program, for bag-info and the session entry. */
   readonly software: string;
 }
+
+/** A capture appends each second what it stores, and then needs a moment to end. */
+const TAKE_OVER_MILLISECONDS = 5000;
 
 /** Why a bundle exists. Stored as data/00-meta/request.json and named by entry 0. */
 export interface CaptureRequest {
@@ -142,10 +146,20 @@ export async function recoverBundle(custody: Custody, abandoned = false): Promis
       { operation: 'seal', thing: bundle },
     );
   }
-  if (!abandoned) await assertAbandoned(entries, custody.clock);
+  const certainty = await assertAbandoned(entries, custody.clock, abandoned);
   const chain = new ChainWriter({ ...custody, bundle, entries });
+  if (certainty === 'said') await takeOver(chain);
   if (actions.includes('close')) return sealClosed(custody, chain);
   return endBundle(custody, chain, { outcome: 'recovered', recover: true });
+}
+
+/**
+ * Somebody says that the capture has ended, and it may be wrong: one that goes on meets this entry with the next one that it
+ * appends, and ends. What it had stored by then is waited for, so that it is recovered with the rest.
+ */
+async function takeOver(chain: ChainWriter): Promise<void> {
+  await chain.append('note', { reason: TAKEN_OVER });
+  await sleep(TAKE_OVER_MILLISECONDS);
 }
 
 /** Half-written objects are published, what no entry names is read back, and both are recorded. */

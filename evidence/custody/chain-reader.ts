@@ -5,6 +5,7 @@ import { parseStatement, SEALED_ACTIONS, type Statement } from '../format/entry.
 import { type Envelope, MAX_ENTRY_BYTES, parseEnvelope } from '../format/envelope.ts';
 import { entryPath, layoutOf } from '../format/layout.ts';
 import { readWhole, type Store } from '../store/store.ts';
+import { forEachBounded } from '../stream/pool.ts';
 
 export interface ChainEntry {
   readonly sequence: number;
@@ -60,9 +61,12 @@ export async function readChain(store: Store): Promise<readonly ChainEntry[]> {
       thing: store.url,
     });
   }
+  const read = new Map<number, ChainEntry>();
+  await forEachBounded(sequences, store.concurrency, async (sequence) => {
+    read.set(sequence, await readEntry(store, sequence));
+  });
   const entries: ChainEntry[] = [];
-  for (const sequence of sequences) {
-    const entry = await readEntry(store, sequence);
+  for (const [sequence, entry] of [...read].sort(([a], [b]) => a - b)) {
     const previous = entries.at(-1);
     const { predicate } = entry.statement;
     const linked =

@@ -23,6 +23,9 @@ export interface ChainHead {
   readonly sha256: string;
 }
 
+/** Reason of the `note` by which a bundle is taken from a capture that is said to have ended. */
+export const TAKEN_OVER = 'taken-over';
+
 export interface ChainWriterOptions {
   readonly store: Store;
   readonly bundle: string;
@@ -39,6 +42,8 @@ export class ChainWriter {
   readonly #statements: Statement[];
   #head: ChainHead | undefined;
   #queue: Promise<unknown> = Promise.resolve();
+  /** Somebody else has ended collection: what we append of it would break the sealed part. */
+  #ended = false;
 
   constructor(options: ChainWriterOptions) {
     this.#options = options;
@@ -63,15 +68,25 @@ export class ChainWriter {
     return this.#head;
   }
 
-  /** Appends one entry; without subjects it speaks of the previous entry. */
-  append(action: Action, details: object, subjects: readonly Subject[] = []): Promise<ChainHead> {
-    const appended = this.#queue.then(() => this.#append(action, details, subjects));
+  /**
+   * Appends one entry; without subjects it speaks of the previous entry. Whoever may have to ask again for one whose answer
+   * was lost gives it a nonce of its own, and the entry is then there once.
+   */
+  append(
+    action: Action,
+    details: object,
+    subjects: readonly Subject[] = [],
+    ownNonce: string = nonce(),
+  ): Promise<ChainHead> {
+    const appended = this.#queue.then(() => this.#append(action, details, subjects, ownNonce));
     this.#queue = appended.catch(() => undefined);
     return appended;
   }
 
-  async #append(action: Action, details: object, subjects: readonly Subject[]): Promise<ChainHead> {
-    const ownNonce = nonce();
+  async #append(action: Action, details: object, subjects: readonly Subject[], ownNonce: string): Promise<ChainHead> {
+    if (this.#ended) this.#refuse(action);
+    // met meanwhile by another entry that took its number
+    if (this.#statements.some(({ predicate }) => predicate.nonce === ownNonce)) return this.head;
     for (let attempt = 0; attempt < 16; attempt++) {
       const made = this.#statement(action, details, subjects, ownNonce);
       const bytes = await this.#sign(made);
@@ -84,7 +99,8 @@ export class ChainWriter {
         // our own entry, put by a try whose answer was lost, is success; anybody else's is linked to instead
         this.#accept(stored.statement, stored.bytes);
         if (stored.statement.predicate.nonce === ownNonce) return this.head;
-        this.#refuseAfter(stored.statement.predicate.action, action);
+        this.#ended ||= endsCollection(stored.statement);
+        if (this.#ended) this.#refuse(action);
       }
     }
     throw new ImpoundError('chain-contended', 'another writer keeps appending to this chain; stop it and try again', {
@@ -93,9 +109,9 @@ export class ChainWriter {
     });
   }
 
-  /** Somebody sealed the bundle meanwhile: what would go into the sealed part comes too late. */
-  #refuseAfter(there: string, action: Action): void {
-    if ((there !== 'close' && there !== 'seal') || !SEALED_ACTIONS.has(action)) return;
+  /** What would go into the sealed part comes too late; what may stand after the seal does not. */
+  #refuse(action: Action): void {
+    if (!SEALED_ACTIONS.has(action)) return;
     throw new ImpoundError('bundle-sealed', 'another process has closed this bundle: nothing more can go into it', {
       operation: 'append',
       thing: this.#options.bundle,
@@ -145,6 +161,10 @@ export class ChainWriter {
       thing: made.predicate.action,
     });
   }
+}
+
+function endsCollection({ predicate: { action, details } }: Statement): boolean {
+  return action === 'close' || action === 'seal' || (action === 'note' && details.reason === TAKEN_OVER);
 }
 
 /** Of two times in RFC 3339 UTC, which sort as text. */

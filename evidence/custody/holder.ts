@@ -36,19 +36,30 @@ export async function ownHolder(): Promise<Holder | undefined> {
   }
 }
 
-/** Throws `bundle-busy` where the capture is running, or may be. */
-export async function assertAbandoned(entries: readonly ChainEntry[], clock: Clock): Promise<void> {
+/** How sure it is that nobody writes to the bundle any more. */
+export type Abandonment = 'ended' | 'silent' | 'said';
+
+/**
+ * Throws `bundle-busy` where the capture is running, or may be and nobody says that it has ended (`abandoned`): of a
+ * process of this machine nobody needs to say it.
+ */
+export async function assertAbandoned(
+  entries: readonly ChainEntry[],
+  clock: Clock,
+  abandoned: boolean,
+): Promise<Abandonment> {
   const bundle = entries[0]?.statement.predicate.bundle ?? '';
   const held = entries[0]?.statement.predicate.details.holder;
   const own = await ownHolder();
   const here = isRecord(held) && held.bootId === own?.bootId && held.pidNamespace === own?.pidNamespace;
   if (here) {
-    if (held.pid === process.pid || (await startTicksOf(Number(held.pid))) !== held.startTicks) return;
+    if (held.pid === process.pid || (await startTicksOf(Number(held.pid))) !== held.startTicks) return 'ended';
     throw busy(bundle, `its capture is still running (pid ${Number(held.pid)}): stop that first, it seals what it has`);
   }
   const last = Date.parse(entries.at(-1)?.statement.predicate.time ?? '');
   const silent = clock.now().getTime() - last;
-  if (silent > SILENCE_MILLISECONDS) return;
+  if (silent > SILENCE_MILLISECONDS) return 'silent';
+  if (abandoned) return 'said';
   const node = isRecord(held) && typeof held.node === 'string' ? held.node : 'another machine';
   throw busy(
     bundle,

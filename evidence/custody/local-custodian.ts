@@ -3,6 +3,7 @@ import { ImpoundError } from '../errors.ts';
 import type { CollectDetails } from '../format/entry.ts';
 import { sessionPath } from '../format/layout.ts';
 import type { ArtefactRecord, ClockSample, CollectorEnd } from '../format/record.ts';
+import { nonce } from '../id.ts';
 import type { Clock } from '../ports.ts';
 import type { ObjectWriter, Store } from '../store/store.ts';
 import type { AgeEncryptor } from '../stream/age/encrypt.ts';
@@ -46,6 +47,8 @@ export class LocalCustodian implements Custodian {
   #records: ArtefactRecord[] = [];
   #ended: CollectorEnd[] = [];
   #samples: ClockSample[] = [];
+  /** What is being appended; kept until it is known to be on the chain, since an answer may be lost. */
+  #batch: { readonly details: CollectDetails; readonly nonce: string } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> = Promise.resolve();
   /** Why the last flush by the timer failed: thrown at the next artefact. */
@@ -101,22 +104,31 @@ export class LocalCustodian implements Custodian {
   }
 
   async #append(): Promise<void> {
-    while (this.#records.length + this.#ended.length + this.#samples.length > 0) {
-      const artefacts = fitting(this.#records);
-      const ended = this.#ended.slice(0, BATCH_RECORDS);
-      const clock = this.#samples.slice(0, BATCH_RECORDS);
-      const details: CollectDetails = {
-        artefacts,
-        ...(ended.length === 0 ? {} : { ended }),
-        ...(clock.length === 0 ? {} : { clock }),
-      };
+    // what comes meanwhile waits for a second of its own
+    let left = this.#records.length + this.#ended.length + this.#samples.length;
+    while (left > 0) {
+      this.#batch ??= { details: this.#nextDetails(), nonce: nonce() };
+      const { details, nonce: own } = this.#batch;
+      const { artefacts, ended = [], clock = [] } = details;
       const subjects = artefacts.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } }));
-      await this.#options.chain.append('collect', details, subjects);
+      await this.#options.chain.append('collect', details, subjects, own);
+      this.#batch = undefined;
+      left -= artefacts.length + ended.length + clock.length;
       this.#records.splice(0, artefacts.length);
       this.#ended.splice(0, ended.length);
       this.#samples.splice(0, clock.length);
     }
     this.#failure = undefined;
+  }
+
+  #nextDetails(): CollectDetails {
+    const ended = this.#ended.slice(0, BATCH_RECORDS);
+    const clock = this.#samples.slice(0, BATCH_RECORDS);
+    return {
+      artefacts: fitting(this.#records),
+      ...(ended.length === 0 ? {} : { ended }),
+      ...(clock.length === 0 ? {} : { clock }),
+    };
   }
 
   async #write(open: Open, chunk: Uint8Array): Promise<void> {
@@ -137,6 +149,8 @@ export class LocalCustodian implements Custodian {
   async #close({ object, spec, begun, secret }: Open, end: ArtefactEnd, ended: boolean): Promise<ArtefactRecord> {
     if (ended && secret !== undefined) await object.write(secret.encryptor.end());
     const plainSha256 = await secret?.plain.hex();
+    // after the seal it would be there and named by nothing; after any other failure it is kept for the rescue
+    if (this.#failure instanceof ImpoundError && this.#failure.code === 'bundle-sealed') throw this.#failure;
     const stored = await object.commit();
     const record: ArtefactRecord = {
       path: spec.path,

@@ -68,8 +68,6 @@ export interface UnfinishedObject {
 
 /** The whole object in memory; throws `content-too-large` past `limit` bytes. */
 export async function readWhole(store: Store, path: string, limit: number): Promise<Buffer> {
-  const size = (await store.size(path)) ?? 0;
-  if (size > limit) throw tooLarge(path, size, limit);
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of store.read(path)) {
@@ -81,7 +79,7 @@ export async function readWhole(store: Store, path: string, limit: number): Prom
 }
 
 function tooLarge(path: string, size: number, limit: number): ImpoundError {
-  return new ImpoundError('content-too-large', `${path} has ${size} bytes, more than the ${limit} it may have`, {
+  return new ImpoundError('content-too-large', `${path} has ${size} bytes or more, and may have ${limit}`, {
     operation: 'read',
     thing: path,
   });

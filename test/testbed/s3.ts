@@ -49,6 +49,11 @@ export interface Bucket {
 export interface S3Options {
   /** Every write is refused with AccessDenied, whoever asks. */
   readonly readonly?: boolean;
+  /**
+   * What it knows of objects is kept in files, not in extended attributes: those of ext4 are too short for the parts of an
+   * object of 12 GiB.
+   */
+  readonly sidecar?: boolean;
 }
 
 /** Ready in some 100 ms. The file system of /tmp must have extended attributes. */
@@ -60,12 +65,14 @@ export async function startS3(scope: Scope, options: S3Options = {}): Promise<S3
     readyPath: health,
     async args(port, directory) {
       const [root, versions, iam] = [join(directory, ROOT), join(directory, 'versions'), join(directory, 'iam')];
-      for (const folder of [root, versions, iam]) await mkdir(folder);
+      const sidecar = join(directory, 'sidecar');
+      for (const folder of [root, versions, iam, sidecar]) await mkdir(folder);
       await writeFile(join(iam, 'users.json'), users(user));
       const address = ['--port', `127.0.0.1:${port}`, '--health', health, '--keep-alive', '--iam-dir', iam];
       const credentials = ['--access', account.accessKeyId, '--secret', account.secretAccessKey];
       const all = [...credentials, ...address, ...(options.readonly ? ['--readonly'] : [])];
-      return [...all, 'posix', '--versioning-dir', versions, root];
+      const metadata = options.sidecar ? ['--sidecar', sidecar] : [];
+      return [...all, 'posix', ...metadata, '--versioning-dir', versions, root];
     },
   });
   return withClient({ ...daemon, ...account, region: 'us-east-1', root: join(daemon.directory, ROOT), user }, scope);

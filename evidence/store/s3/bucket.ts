@@ -16,8 +16,8 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { StoredPart } from '../../format/record.ts';
-import { isBroken, isMissing, isNamed, isRetryable, s3Error } from './error.ts';
-import { PATIENCE, type Patience, retrying } from './retry.ts';
+import { isBroken, isMissing, isNamed, isRetryable, isSilent, s3Error } from './error.ts';
+import { PATIENCE, type Patience, pause, retrying } from './retry.ts';
 
 /** What the store shall add to each object. */
 export interface Protection {
@@ -128,7 +128,7 @@ export class S3Bucket {
     action: string,
     key: string | undefined,
     work: (client: S3Client, attempt: number) => Promise<T>,
-    ask?: () => Promise<boolean>,
+    ask?: (error: unknown) => Promise<boolean>,
   ): Promise<T> {
     const { client, bucket, patience = PATIENCE } = this.#options;
     const asked = async (attempt: number): Promise<T> => {
@@ -137,7 +137,7 @@ export class S3Bucket {
       return answer;
     };
     const isHopeful = (error: unknown): boolean | Promise<boolean> =>
-      isRetryable(error) && (ask === undefined || !isBroken(error) || ask());
+      isRetryable(error) && (ask === undefined || !isBroken(error) || ask(error));
     try {
       return await retrying(asked, isHopeful, this.#answered ? patience : shorter(patience, FIRST_PATIENCE));
     } catch (error) {
@@ -201,7 +201,10 @@ export class S3Bucket {
     parts: readonly UploadedPart[],
     attempted: (attempt: number) => void,
   ): Promise<{ versionId?: string }> {
-    return this.attempt('PutObject', key, async (client, attempt) => {
+    // some servers say nothing while they put a large object together: asked once more meanwhile, they would do it twice
+    const isFree = async (error: unknown): Promise<boolean> =>
+      !isSilent(error) || (await this.awaited(key)) === undefined;
+    const work = async (client: S3Client, attempt: number) => {
       attempted(attempt);
       const { VersionId } = await client.send(
         new CompleteMultipartUploadCommand({
@@ -218,7 +221,18 @@ export class S3Bucket {
         }),
       );
       return VersionId === undefined ? {} : { versionId: VersionId };
-    });
+    };
+    return this.attempt('PutObject', key, work, isFree);
+  }
+
+  /** Of an object that is being put together: undefined where it is not there in all the patience. */
+  async awaited(key: string): Promise<Head | undefined> {
+    const begun = performance.now();
+    for (let attempt = 1; ; attempt++) {
+      const seen = await this.head(key);
+      if (seen !== undefined || performance.now() - begun > this.patience.milliseconds) return seen;
+      await pause(attempt);
+    }
   }
 
   /** The stream breaks off where the connection does. */

@@ -68,6 +68,13 @@ export function isBroken(error: unknown): boolean {
   return name === 'TimeoutError' || /socket hang up|aborted|premature close/i.test(message);
 }
 
+/** Nothing was heard for so long that the connection was given up: the server may still be at it. */
+export function isSilent(error: unknown): boolean {
+  const { name, message } = failureOf(error);
+  // not the one of a connection that was never made
+  return name === 'TimeoutError' && /inactivity/.test(message);
+}
+
 /** There is no object of this key (or no such upload), rather than no answer to the question. */
 export function isMissing(error: unknown): boolean {
   const { name, status } = failureOf(error);

@@ -5,7 +5,6 @@ import { ImpoundError } from '../../errors.ts';
 import type { StoredObject, StoredPart } from '../../format/record.ts';
 import { base64Of, type Head, type S3Bucket, type UploadedPart } from './bucket.ts';
 import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
-import { pause } from './retry.ts';
 
 export interface WholeObject {
   readonly key: string;
@@ -98,25 +97,15 @@ async function once(
     // an upload that is gone after a lost answer was completed by it
     const completed = attempts > 1 && isNamed(cause, 'NoSuchUpload');
     if (!taken && !completed) throw error;
-    const seen = await bucket.head(key);
+    const seen = completed ? await bucket.awaited(key) : await bucket.head(key);
     const own = (attempts > 1 || isBroken(cause)) && seen !== undefined && isSame(seen, wanted);
     if (own) return namesOf(seen);
     if (seen === undefined || !taken) throw error;
     throw objectExists(path, cause);
   }
   // an answer that was waited for in vain may have been under way: some servers then answer the next try at once
-  const seen = attempts > 1 ? await awaited(bucket, key) : await bucket.head(key, versionId);
+  const seen = attempts > 1 ? await bucket.awaited(key) : await bucket.head(key, versionId);
   return confirmed(wanted, seen);
-}
-
-/** A large object is put together in minutes. */
-async function awaited(bucket: S3Bucket, key: string): Promise<Head | undefined> {
-  const begun = performance.now();
-  for (let attempt = 1; ; attempt++) {
-    const seen = await bucket.head(key);
-    if (seen !== undefined || performance.now() - begun > bucket.patience.milliseconds) return seen;
-    await pause(attempt);
-  }
 }
 
 /** Throws `store-unsuitable` where the store does not say what its bytes are. */
