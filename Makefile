@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMPOUND := bin/impound
 
-.PHONY: help capture test check build bench soak deps clean
+.PHONY: help capture test check build bench soak manifests deps clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ bench: deps ## measure speed and memory against floors on this machine
 	tsc -p tsconfig.bench.json
 	@node test/testbed/setup.ts
 	@node dist/bench/run.js
+
+manifests: deps ## make manifests/base/crd.yaml of the schema
+	node protocol/crd.ts > manifests/base/crd.yaml
 
 soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak

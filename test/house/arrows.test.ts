@@ -33,6 +33,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@aws-sdk/s3-request-presigner': ['evidence/store/s3/'],
   'age-encryption': ['evidence/stream/age/'],
   '@kubernetes/client-node': ['controller/kubernetes/', 'cli/cluster.ts'],
+  zod: ['protocol/', 'alerts/', 'controller/'],
+  yaml: ['protocol/crd.ts', 'alerts/', 'controller/'],
   winston: ['log.ts'],
   yargs: ['cli/main.ts', 'cli/command.ts'],
   '@sigstore/core': ['evidence/format/envelope.ts', 'evidence/verify/timestamp'],
