@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cri } from '../../../agent/collectors/cri.ts';
 import { type KnownContainers, knownContainers } from '../../../agent/containers.ts';
 import { hostAt } from '../../../agent/host/host.ts';
@@ -39,7 +40,12 @@ before(async () => {
   await bed.run('k8s.io', 'guest', 'sleep', '1000');
   const images = await bed.ctr('-n', 'hidden', 'images', 'list');
   digest = /sha256:[0-9a-f]{64}/.exec(images)?.[0] ?? '';
-  collected = await collect(cri, sockets(bed.socket));
+  // the CRI hears of a task's end a moment after containerd does
+  for (let tries = 0; tries < 50; tries++) {
+    collected = await collect(cri, sockets(bed.socket));
+    if (at(rowOf('cri/containers', job.containerId), 'cri', 'state') === 'CONTAINER_EXITED') break;
+    await sleep(100);
+  }
 });
 after(async () => {
   if (READY) await bed.stop();
