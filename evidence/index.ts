@@ -52,7 +52,7 @@ export {
   tarArchive,
 } from './stream/archive.ts';
 export { Channel } from './stream/channel.ts';
-export { type Sha256Stream, sha256Stream } from './stream/hash.ts';
+export { digestOf, type Sha256Stream, sha256Stream } from './stream/hash.ts';
 export { forEachBounded } from './stream/pool.ts';
 export { workerScript } from './stream/worker.ts';
 export { zstdCompress, zstdDecompress } from './stream/zstd.ts';

@@ -4,12 +4,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import {
   type ArtefactRecord,
   describeError,
+  digestOf,
   errnoOf,
   ImpoundError,
   readChain,
   records,
   type Store,
-  sha256Stream,
 } from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
@@ -89,9 +89,7 @@ function encrypted(device: string): ImpoundError {
 }
 
 async function verifyMap(store: Store, { path, sha256 }: ArtefactRecord): Promise<void> {
-  const digest = sha256Stream();
-  for await (const chunk of store.read(path)) await digest.update(chunk);
-  if ((await digest.hex()) !== sha256) throw altered(path);
+  if ((await digestOf(store.read(path))).sha256 !== sha256) throw altered(path);
 }
 
 async function deviceSize(store: Store, { path }: ArtefactRecord): Promise<number> {

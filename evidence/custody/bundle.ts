@@ -10,7 +10,7 @@ import { payloadDigests, tagFiles } from '../format/manifest.ts';
 import type { ArtefactRecord, GapGroup, StoredObject } from '../format/record.ts';
 import type { Actor, Clock, Signer } from '../ports.ts';
 import type { Store, UnfinishedObject } from '../store/store.ts';
-import { sha256Stream } from '../stream/hash.ts';
+import { digestOf } from '../stream/hash.ts';
 import { readChain } from './chain-reader.ts';
 import { type ChainHead, ChainWriter, TAKEN_OVER } from './chain-writer.ts';
 import { assertAbandoned, ownHolder } from './holder.ts';
@@ -118,7 +118,7 @@ async function putSame(store: Store, path: string, bytes: Buffer): Promise<void>
     await store.put(path, bytes);
   } catch (error) {
     if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;
-    const stored = await digestOf(store, path);
+    const stored = await digestOf(store.read(path));
     if (stored.sha256 !== sha256(bytes)) throw error;
   }
 }
@@ -177,7 +177,7 @@ async function recoverObjects(custody: Custody, chain: ChainWriter): Promise<voi
   const recovered: ArtefactRecord[] = [];
   for (const path of unnamed.sort()) {
     const source = half.has(path) ? 'left half-written by a crash' : 'stored before a crash, read back';
-    const stored = { ...(await digestOf(store, path)), ...published.get(path) };
+    const stored = { ...(await digestOf(store.read(path))), ...published.get(path) };
     const record = { ...recordOf(custody, path, stored, source), recovered: true } as const;
     recovered.push(half.has(path) ? { ...record, truncated: 'the capture ended while this was written' } : record);
   }
@@ -199,14 +199,4 @@ async function appendRecords(chain: ChainWriter, artefacts: readonly ArtefactRec
 function recordOf(custody: Custody, path: string, stored: StoredObject, source: string): ArtefactRecord {
   const now = custody.clock.now().toISOString();
   return { path, ...stored, collector: 'impound', session: 1, source, begun: now, ended: now };
-}
-
-async function digestOf(store: Store, path: string): Promise<StoredObject> {
-  const digest = sha256Stream();
-  let size = 0;
-  for await (const chunk of store.read(path)) {
-    size += chunk.length;
-    await digest.update(chunk);
-  }
-  return { size, sha256: await digest.hex() };
 }

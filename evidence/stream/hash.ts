@@ -48,6 +48,24 @@ export function sha256Stream(): Sha256Stream {
   };
 }
 
+/** All of `content`: its bytes, and their SHA-256 in lower-case hex. Throws what reading it throws. */
+export async function digestOf(
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<{ readonly size: number; readonly sha256: string }> {
+  const digest = sha256Stream();
+  let size = 0;
+  try {
+    for await (const chunk of content) {
+      size += chunk.length;
+      await digest.update(chunk);
+    }
+    return { size, sha256: await digest.hex() };
+  } catch (error) {
+    digest.abandon();
+    throw error;
+  }
+}
+
 /** A digest on a worker: chunks are copied into slots of shared memory, so that nothing is left to be collected. */
 class RemoteHash {
   readonly #worker: HashWorker;

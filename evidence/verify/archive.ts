@@ -4,7 +4,7 @@ import { describeError, ImpoundError } from '../errors.ts';
 import { isRecord } from '../format/entry.ts';
 import type { ArtefactRecord } from '../format/record.ts';
 import { INNER_MANIFEST } from '../stream/archive.ts';
-import { sha256Stream } from '../stream/hash.ts';
+import { digestOf } from '../stream/hash.ts';
 import { readTar, type TarMember } from '../stream/tar-reader.ts';
 import { zstdDecompress } from '../stream/zstd.ts';
 import type { Findings } from './report.ts';
@@ -86,20 +86,9 @@ async function memberIdentity(member: TarMember, path: string): Promise<string> 
   const unsafe = name.startsWith('/') || name.split('/').some((segment) => segment === '..' || segment === '');
   if (kind === undefined || unsafe)
     throw altered(path, `member ${JSON.stringify(name.slice(0, 200))} could leave its folder`);
-  const hash = kind === 'file' ? await contentDigest(member) : null;
+  const hash = kind === 'file' ? (await digestOf(member.content)).sha256 : null;
   const link = kind === 'symlink' ? member.linkTarget : null;
   return identity([name, kind, member.mode, member.uid, member.gid, member.size, hash, link]);
-}
-
-async function contentDigest(member: TarMember): Promise<string> {
-  const digest = sha256Stream();
-  try {
-    for await (const chunk of member.content) await digest.update(chunk);
-    return await digest.hex();
-  } catch (error) {
-    digest.abandon();
-    throw error;
-  }
 }
 
 async function tallyManifest(member: TarMember, listed: Tally, path: string): Promise<void> {

@@ -1,7 +1,7 @@
 // SHA-256 of every distinct executable, read through /proc/PID/exe, so that a deleted one is hashed too.
 import { closeSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
-import { Channel, describeError, forEachBounded, sha256Stream } from '../../../evidence/index.ts';
+import { Channel, describeError, digestOf, forEachBounded } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import { gapOf } from '../../host/errno.ts';
 import { fileFields } from '../../host/file-fields.ts';
@@ -77,11 +77,9 @@ async function rowOf(
   runners: readonly ProcessSummary[],
 ): Promise<Record<string, unknown>> {
   const path = runners[0]?.exe;
-  const digest = sha256Stream();
-  for await (const chunk of streamFile(file, MAX_BYTES)) await digest.update(chunk);
+  const { sha256 } = await digestOf(streamFile(file, MAX_BYTES));
   const { stats } = file;
   const whole = stats.size <= BigInt(MAX_BYTES);
-  const sha256 = await digest.hex();
   if (!whole) context.gap(gap('truncated', `${path}`, `only the first ${MAX_BYTES} bytes of it were read: no hash`));
   return {
     file: {

@@ -1,6 +1,6 @@
 // Fetches one file: what an earlier try left is hashed and gone on from, and only what is as the chain says is kept.
 import type { FileHandle } from 'node:fs/promises';
-import { type Sha256Stream, type Store, sha256Stream } from '../../../evidence/index.ts';
+import { digestOf, type Store, sha256Stream } from '../../../evidence/index.ts';
 import type { PartialFile, PullFolder } from './folder.ts';
 import type { WantedFile } from './plan.ts';
 
@@ -32,7 +32,8 @@ export async function fetchFile(
   if (existing !== undefined) {
     try {
       const same =
-        existing.size === size && (sha256 === undefined || (await digestOf(existing.handle, size)) === sha256);
+        existing.size === size &&
+        (sha256 === undefined || (await digestOf(chunksOf(existing.handle, size))).sha256 === sha256);
       progress(size, 'here');
       if (same) await folder.forget(path);
       return { kind: same ? 'kept' : 'occupied' };
@@ -72,7 +73,7 @@ async function receive(
   const digest = sha256Stream();
   try {
     if (partial.size > keep) await partial.handle.truncate(keep);
-    await hashInto(digest, partial.handle, keep);
+    for await (const chunk of chunksOf(partial.handle, keep)) await digest.update(chunk);
     progress(keep, 'here');
     if (keep === size && size > 0) return await digest.hex();
     const behind = writeBehind(partial, keep);
@@ -131,22 +132,12 @@ function writeBehind(partial: PartialFile, start: number) {
   };
 }
 
-async function digestOf(handle: FileHandle, size: number): Promise<string> {
-  const digest = sha256Stream();
-  try {
-    await hashInto(digest, handle, size);
-    return await digest.hex();
-  } finally {
-    digest.abandon();
-  }
-}
-
-/** Chunks are not used again, see Sha256Stream. */
-async function hashInto(digest: Sha256Stream, handle: FileHandle, size: number): Promise<void> {
+/** The first `size` bytes; chunks are not used again, see Sha256Stream. */
+async function* chunksOf(handle: FileHandle, size: number): AsyncGenerator<Uint8Array> {
   for (let position = 0; position < size; ) {
     const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(CHUNK_BYTES), 0, CHUNK_BYTES, position);
     if (bytesRead === 0) return;
-    await digest.update(buffer.subarray(0, Math.min(bytesRead, size - position)));
+    yield buffer.subarray(0, Math.min(bytesRead, size - position));
     position += bytesRead;
   }
 }

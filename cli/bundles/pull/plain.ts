@@ -5,6 +5,7 @@ import {
   ageDecrypt,
   DirectoryStore,
   describeError,
+  digestOf,
   ImpoundError,
   sha256Stream,
 } from '../../../evidence/index.ts';
@@ -70,7 +71,7 @@ async function decryptOne(
     await existing.handle.close();
     // it was put there only once it was whole; of one that was cut off nothing tells
     const there = new DirectoryStore({ root: folder.path, partial: folder.path }).read(plain);
-    const same = record?.plainSha256 === undefined || (await digestOf(there)) === record.plainSha256;
+    const same = record?.plainSha256 === undefined || (await digestOf(there)).sha256 === record.plainSha256;
     return same ? 'whole' : 'occupied';
   }
   const partial = await folder.partial(plain);
@@ -119,16 +120,6 @@ async function decryptInto(
       damage = error;
     }
     return { sha256: await digest.hex(), damage };
-  } finally {
-    digest.abandon();
-  }
-}
-
-async function digestOf(content: AsyncIterable<Uint8Array>): Promise<string> {
-  const digest = sha256Stream();
-  try {
-    for await (const chunk of content) await digest.update(chunk);
-    return await digest.hex();
   } finally {
     digest.abandon();
   }

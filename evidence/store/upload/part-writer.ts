@@ -1,7 +1,7 @@
 // One object while it is written: whole where it fits into a part, else part by part, each part's SHA-256 enforced by the
 // store and kept for the chain.
 import type { StoredObject, StoredPart } from '../../format/record.ts';
-import { type Sha256Stream, sha256Stream } from '../../stream/hash.ts';
+import { digestOf, type Sha256Stream, sha256Stream } from '../../stream/hash.ts';
 import type { ObjectWriter } from '../store.ts';
 import { PartBuffer } from './part-buffer.ts';
 import { MIN_PART_BYTES, PART_BYTES, type PartMemory } from './part-memory.ts';
@@ -72,7 +72,7 @@ export class PartWriter implements ObjectWriter {
     this.#part = new PartBuffer();
     await memory.send(capacity);
     try {
-      const sha256 = await digestOf(bytes);
+      const { sha256 } = await digestOf([bytes]);
       return { size: bytes.length, sha256, ...(await sender.put({ bytes, sha256 })) };
     } finally {
       memory.sent(capacity);
@@ -114,7 +114,7 @@ export class PartWriter implements ObjectWriter {
   }
 
   async #sendPart(number: number, bytes: Buffer): Promise<void> {
-    const sha256 = await digestOf(bytes);
+    const { sha256 } = await digestOf([bytes]);
     const upload = (await this.#upload) ?? '';
     await this.#options.sender.putPart(upload, number, { bytes, sha256 });
     this.#parts[number - 1] = { size: bytes.length, sha256 };
@@ -123,10 +123,4 @@ export class PartWriter implements ObjectWriter {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-async function digestOf(bytes: Uint8Array): Promise<string> {
-  const digest = sha256Stream();
-  await digest.update(bytes);
-  return digest.hex();
 }
