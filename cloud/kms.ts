@@ -1,7 +1,7 @@
 // A signer whose private key never leaves AWS KMS.
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import type { GetPublicKeyCommandOutput } from '@aws-sdk/client-kms';
-import { type ErrorCode, ImpoundError, type Signer } from '../evidence/index.ts';
+import { type ErrorCode, ImpoundError, keyidOf, publicPem, type Signer } from '../evidence/index.ts';
 import { clientSettings } from './client.ts';
 import { cloudFailure } from './failure.ts';
 
@@ -33,10 +33,8 @@ export async function kmsSigner(key: string, { signal }: KmsOptions = {}): Promi
   // the key behind an alias may be changed for another, which would not be the one that the chain introduces
   const { KeyId = key } = answer;
   return {
-    keyid: createHash('sha256')
-      .update(publicKey.export({ type: 'spki', format: 'der' }))
-      .digest('hex'),
-    publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    keyid: keyidOf(publicKey),
+    publicKeyPem: publicPem(publicKey),
     kind: 'AWS KMS',
     async sign(bytes) {
       const Message = createHash('sha256').update(bytes).digest();

@@ -12,7 +12,15 @@ export {
 export { type ChainEntry, chainEnd, readChain } from './custody/chain-reader.ts';
 export { type ChainHead, ChainWriter } from './custody/chain-writer.ts';
 export type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custody/custodian.ts';
-export { generateKeyFiles, parsePublicKey, readPublicKey, readSigner, type TrustedKey } from './custody/key.ts';
+export {
+  generateKeyFiles,
+  keyidOf,
+  parsePublicKey,
+  publicPem,
+  readPublicKey,
+  readSigner,
+  type TrustedKey,
+} from './custody/key.ts';
 export { LocalCustodian } from './custody/local-custodian.ts';
 export { addTimestamps, type CaptureStamps, type Stamp, stampCapture } from './custody/timestamp.ts';
 export { assertAuthorityUrl } from './custody/timestamp-request.ts';
@@ -23,6 +31,7 @@ export { jsonLine, jsonLines, textField } from './format/json.ts';
 export {
   assertName,
   bundlePrefix,
+  ENCRYPTED,
   entryPath,
   isBundlePath,
   layoutOf,

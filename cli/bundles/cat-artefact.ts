@@ -2,6 +2,7 @@
 import {
   type AgeIdentities,
   ageDecrypt,
+  ENCRYPTED,
   ImpoundError,
   isBundlePath,
   MAX_CONTENT_BYTES,
@@ -13,9 +14,6 @@ import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CatArguments } from '../commands/cat.ts';
 import { escapeText } from '../terminal/text.ts';
-
-/** What an encrypted artefact's path ends with. */
-const ENCRYPTED = '.age';
 
 export async function runCat(argv: CatArguments, { stdout }: Environment): Promise<ExitCode> {
   const { store } = await openBundle(argv.bundle, argv);

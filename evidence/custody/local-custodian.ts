@@ -1,7 +1,7 @@
 // A custodian that writes store and chain itself: `capture --local`, and the controller.
 import { ImpoundError } from '../errors.ts';
 import type { CollectDetails } from '../format/entry.ts';
-import { sessionPath } from '../format/layout.ts';
+import { ENCRYPTED, sessionPath } from '../format/layout.ts';
 import type { ArtefactRecord, ClockSample, CollectorEnd } from '../format/record.ts';
 import { nonce } from '../id.ts';
 import type { Clock } from '../ports.ts';
@@ -19,8 +19,6 @@ const BATCH_RECORDS = 500;
 /** A part takes some 100 bytes of an entry, a record some 400. */
 const PARTS_PER_RECORD = 4;
 
-/** Ends an encrypted artefact's path. */
-const ENCRYPTED = '.age';
 /** What a bundle says of itself is for everybody who may list it. */
 const META = 'data/00-meta/';
 

@@ -10,6 +10,9 @@ export const COVERAGE = 'data/00-meta/coverage.json';
 export const GAPS = 'data/00-meta/gaps.jsonl';
 export const FOOTPRINT = 'data/00-meta/footprint.json';
 
+/** Ends the path of an encrypted artefact. */
+export const ENCRYPTED = '.age';
+
 /** The first folder below data/ of every artefact, in order of the table in the bundle format. */
 export const DATA_FOLDERS = [
   '00-meta',

@@ -6,15 +6,13 @@ import {
   DirectoryStore,
   describeError,
   digestOf,
+  ENCRYPTED,
   ImpoundError,
   sha256Stream,
 } from '../../../evidence/index.ts';
 import type { PartialFile, PullFolder } from './folder.ts';
 import type { WantedFile } from './plan.ts';
 import type { Trouble } from './result.ts';
-
-/** What an encrypted artefact's path ends with. */
-const SUFFIX = '.age';
 
 export interface Plain {
   readonly path: string;
@@ -34,7 +32,7 @@ export async function plainFiles(
   const troubles: Trouble[] = [];
   const cut: string[] = [];
   let done = 0;
-  const encrypted = files.filter(({ path }) => path.endsWith(SUFFIX));
+  const encrypted = files.filter(({ path }) => path.endsWith(ENCRYPTED));
   if (encrypted.length > 0) await folder.prepare();
   const source = new DirectoryStore({ root: bundle.path, partial: bundle.path });
   for (const file of encrypted) {
@@ -98,7 +96,7 @@ function isCutOff({ record }: WantedFile): boolean {
 }
 
 function plainPath({ path }: WantedFile): string {
-  return path.slice(0, -SUFFIX.length);
+  return path.slice(0, -ENCRYPTED.length);
 }
 
 /** What could be decrypted is written, whatever ends it. */
