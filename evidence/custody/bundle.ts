@@ -54,7 +54,9 @@ export async function beginBundle(custody: Custody, request: CaptureRequest): Pr
     sizes: { [REQUEST]: bytes.length },
     ...(holder === undefined ? {} : { holder }),
   };
-  await chain.append('grant', details, [{ name: REQUEST, digest: { sha256: sha256(bytes) } }]);
+  await chain.append('grant', details, {
+    subjects: [{ name: REQUEST, digest: { sha256: sha256(bytes) } }],
+  });
   return chain;
 }
 
@@ -109,7 +111,7 @@ async function sealClosed(custody: Custody, chain: ChainWriter): Promise<ChainHe
     name: path,
     digest: { sha256: sha256(files.get(path) ?? Buffer.alloc(0)) },
   }));
-  return chain.append('seal', { payloadFiles: payloadDigests(chain.statements).length }, subjects);
+  return chain.append('seal', { payloadFiles: payloadDigests(chain.statements).length }, { subjects });
 }
 
 /** A crash may have left the same bytes there; other bytes are somebody else's. */
@@ -192,7 +194,7 @@ async function appendRecords(chain: ChainWriter, artefacts: readonly ArtefactRec
   for (let start = 0; start < artefacts.length; start += RECORDS_AT_ONCE) {
     const batch = artefacts.slice(start, start + RECORDS_AT_ONCE);
     const subjects = batch.map(({ path, sha256: digest }) => ({ name: path, digest: { sha256: digest } }));
-    await chain.append('collect', { artefacts: batch }, subjects);
+    await chain.append('collect', { artefacts: batch }, { subjects });
   }
 }
 

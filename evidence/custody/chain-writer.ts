@@ -36,6 +36,22 @@ export interface ChainWriterOptions {
   readonly entries: readonly ChainEntry[];
 }
 
+/** What an entry may have beside its action and details. */
+export interface EntryOptions {
+  /** What it speaks of; the previous entry where absent. */
+  readonly subjects?: readonly Subject[];
+  /** Of whoever may have to ask again for one whose answer was lost: the entry is then there once. */
+  readonly nonce?: string;
+  /** In whose name it stands, where that is not the writer: an agent's, whose word is passed on, or a person's. */
+  readonly actor?: Actor;
+}
+
+/** An entry before it has its number. */
+interface Draft extends Required<EntryOptions> {
+  readonly action: Action;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
 /** Entries are appended one after the other; the statements so far are kept, since seal and coverage are made of them. */
 export class ChainWriter {
   readonly #options: ChainWriterOptions;
@@ -68,27 +84,21 @@ export class ChainWriter {
     return this.#head;
   }
 
-  /**
-   * Appends one entry; without subjects it speaks of the previous entry. Whoever may have to ask again for one whose answer
-   * was lost gives it a nonce of its own, and the entry is then there once.
-   */
-  append(
-    action: Action,
-    details: object,
-    subjects: readonly Subject[] = [],
-    ownNonce: string = nonce(),
-  ): Promise<ChainHead> {
-    const appended = this.#queue.then(() => this.#append(action, details, subjects, ownNonce));
+  append(action: Action, details: object, options: EntryOptions = {}): Promise<ChainHead> {
+    const { subjects = [], nonce: ownNonce = nonce(), actor = this.#options.actor } = options;
+    const draft = { action, details: { ...details }, subjects, nonce: ownNonce, actor };
+    const appended = this.#queue.then(() => this.#append(draft));
     this.#queue = appended.catch(() => undefined);
     return appended;
   }
 
-  async #append(action: Action, details: object, subjects: readonly Subject[], ownNonce: string): Promise<ChainHead> {
+  async #append(draft: Draft): Promise<ChainHead> {
+    const { action, nonce: ownNonce } = draft;
     if (this.#ended) this.#refuse(action);
     // met meanwhile by another entry that took its number
     if (this.#statements.some(({ predicate }) => predicate.nonce === ownNonce)) return this.head;
     for (let attempt = 0; attempt < 16; attempt++) {
-      const made = this.#statement(action, details, subjects, ownNonce);
+      const made = this.#statement(draft);
       const bytes = await this.#sign(made);
       try {
         await this.#options.store.put(entryPath(made.predicate.sequence), bytes);
@@ -124,8 +134,8 @@ export class ChainWriter {
     return this.#head;
   }
 
-  #statement(action: Action, details: object, subjects: readonly Subject[], ownNonce: string): Statement {
-    const { bundle, actor, clock } = this.#options;
+  #statement({ subjects, ...said }: Draft): Statement {
+    const { bundle, clock } = this.#options;
     const last = this.#statements.at(-1);
     const previous = this.#head;
     const now = clock.now().toISOString();
@@ -142,10 +152,10 @@ export class ChainWriter {
         sequence: (previous?.sequence ?? -1) + 1,
         previous: previous?.sha256 ?? null,
         time: laterOf(now, before),
-        nonce: ownNonce,
-        actor,
-        action,
-        details: { ...details },
+        nonce: said.nonce,
+        actor: said.actor,
+        action: said.action,
+        details: said.details,
       },
     };
   }

@@ -144,7 +144,7 @@ export async function addTimestamps(
   if (added.length > 0) {
     const subjects = added.map((stamp) => ({ name: stamp.path, digest: { sha256: stamp.sha256 } }));
     const tokens = added.map(({ entry, time, url }) => ({ entry, time, url }));
-    await chain.append('timestamp', { tokens }, subjects);
+    await chain.append('timestamp', { tokens }, { subjects });
   }
   return { stamps, head: chain.head, sealed };
 }

@@ -83,7 +83,7 @@ test('what the chain names outside the layout is never written', async (t) => {
   const sha256 = '0'.repeat(64);
   const common = { size: 1, sha256, collector: 'evil', session: 1, source: '/', begun: now, ended: now };
   const artefacts = names.map((path) => ({ path, ...common }));
-  await chain.append('collect', { artefacts }, [{ name: names[0] ?? '', digest: { sha256 } }]);
+  await chain.append('collect', { artefacts }, { subjects: [{ name: names[0] ?? '', digest: { sha256 } }] });
   await writeFile(join(bundle.files, '..', 'x'), 'x');
   await writeFile(join(bundle.files, 'x'), 'x');
   const pulled = await pull();

@@ -182,7 +182,7 @@ async function beginElsewhere(custody: Custody): Promise<void> {
   const { kind, keyid } = custody.signer;
   const sizes = { [REQUEST]: request.length };
   const subject = { name: REQUEST, digest: { sha256: createHash('sha256').update(request).digest('hex') } };
-  await chain.append('grant', { encryption: 'none', signer: kind, keyid, sizes, holder }, [subject]);
+  await chain.append('grant', { encryption: 'none', signer: kind, keyid, sizes, holder }, { subjects: [subject] });
 }
 
 test('a capture whose network fails now and then is whole', async (t) => {
