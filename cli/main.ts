@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 // What a person types: reads the words, runs the command, turns errors into one line, a code and an exit status.
 import yargs from 'yargs';
+import { boundMemory } from '../capture/memory.ts';
 import { describeError, ImpoundError } from '../evidence/errors.ts';
+import { software } from '../evidence/software.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
 import { commands } from './commands/index.ts';
-import { boundMemory } from './memory.ts';
 import { escapeText } from './terminal/text.ts';
-import { software } from './version.ts';
 
 const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
 

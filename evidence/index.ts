@@ -1,5 +1,6 @@
 // The door of the room: what a bundle is, how it is written, how it is proven.
 
+export { type ArtefactOptions, openArtefact } from './custody/artefact.ts';
 export {
   beginBundle,
   beginSession,
@@ -9,6 +10,7 @@ export {
   endBundle,
   recoverBundle,
 } from './custody/bundle.ts';
+export { ChainBatch } from './custody/chain-batch.ts';
 export { type ChainEntry, chainEnd, readChain } from './custody/chain-reader.ts';
 export { type ChainHead, ChainWriter } from './custody/chain-writer.ts';
 export type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custody/custodian.ts';
@@ -25,12 +27,13 @@ export { LocalCustodian } from './custody/local-custodian.ts';
 export { addTimestamps, type CaptureStamps, type Stamp, stampCapture } from './custody/timestamp.ts';
 export { assertAuthorityUrl } from './custody/timestamp-request.ts';
 export { describeError, type ErrorCode, errnoOf, ImpoundError } from './errors.ts';
-export { type Coverage, gapGroups, records } from './format/coverage.ts';
+export { type Coverage, coverage, gapGroups, records, unfinishedGaps } from './format/coverage.ts';
 export type { Predicate, SessionDetails, Statement } from './format/entry.ts';
 export { jsonLine, jsonLines, textField } from './format/json.ts';
 export {
   assertName,
   bundlePrefix,
+  DATA_FOLDERS,
   ENCRYPTED,
   entryPath,
   isBundlePath,
@@ -48,7 +51,11 @@ export { checkDirectory } from './store/check-directory.ts';
 export { DirectoryStore } from './store/directory.ts';
 export { parseS3Url, type S3Location } from './store/location.ts';
 export { checkS3Store, openS3Store, type S3Protection } from './store/open-s3.ts';
+export { type Patience, retrying } from './store/s3/retry.ts';
 export { type ReadOptions, readWhole, type Store } from './store/store.ts';
+export type { Grant, ObjectClaim, PartClaim, UploadGrants } from './store/upload/grants.ts';
+export { type Uploader, type UploaderOptions, uploader } from './store/upload.ts';
+export type { Received, Receiver, Uploads, UploadsOptions } from './store/uploads.ts';
 export { ageDecrypt } from './stream/age/decrypt.ts';
 export { type AgeIdentities, readIdentities } from './stream/age/identities.ts';
 export { type AgeRecipient, parseRecipients } from './stream/age/recipients.ts';

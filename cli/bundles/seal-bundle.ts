@@ -1,11 +1,11 @@
 // Seals a bundle that a crash left open.
 import { readChain, records, recoverBundle, systemClock } from '../../evidence/index.ts';
+import { software } from '../../evidence/software.ts';
 import { localActor } from '../actor.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { SealArguments } from '../commands/seal.ts';
 import { publicHalf, signingKey } from '../key.ts';
-import { software } from '../version.ts';
 
 export async function runSeal(argv: SealArguments, environment: Environment): Promise<ExitCode> {
   const { store, path } = await openBundle(argv.bundle, argv);

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { captureNode, type FootprintItem } from '../../agent/index.ts';
 import type { CollectorResult } from '../../capture/index.ts';
+import { saveMemory } from '../../capture/memory.ts';
 import {
   beginBundle,
   beginSession,
@@ -18,14 +19,13 @@ import {
   systemClock,
   verifyBundle,
 } from '../../evidence/index.ts';
+import { software } from '../../evidence/software.ts';
 import { localActor } from '../actor.ts';
 import { printReport } from '../bundles/verify-bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
 import { publicHalf, type SigningKey, signingKey, trustedKey } from '../key.ts';
-import { saveMemory } from '../memory.ts';
 import { captureProgress } from '../terminal/progress.ts';
-import { software } from '../version.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { printSummary } from './summary.ts';
 import { type StandingOut, triage } from './triage.ts';

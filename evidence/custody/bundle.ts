@@ -39,13 +39,16 @@ export interface CaptureRequest {
   readonly [more: string]: unknown;
 }
 
-/** Stores the request, publishes the signer's key and writes entry 0. */
+/**
+ * Stores the request, publishes the signer's key and writes entry 0. Done again with the same request after a crash in
+ * the middle, by whichever process, it goes on where that ended.
+ */
 export async function beginBundle(custody: Custody, request: CaptureRequest): Promise<ChainWriter> {
   const { store, signer } = custody;
   const bytes = Buffer.from(`${JSON.stringify(request, null, 2)}\n`);
   const chain = new ChainWriter({ ...custody, bundle: request.bundle, entries: [] });
-  await store.put(keyPath(signer.keyid), Buffer.from(signer.publicKeyPem));
-  await store.put(REQUEST, bytes);
+  await putSame(store, keyPath(signer.keyid), Buffer.from(signer.publicKeyPem));
+  await putSame(store, REQUEST, bytes);
   const holder = await ownHolder();
   const details = {
     encryption: request.encryption ?? 'none',
@@ -56,6 +59,7 @@ export async function beginBundle(custody: Custody, request: CaptureRequest): Pr
   };
   await chain.append('grant', details, {
     subjects: [{ name: REQUEST, digest: { sha256: sha256(bytes) } }],
+    nonce: request.bundle.replaceAll('-', ''),
   });
   return chain;
 }
@@ -74,8 +78,14 @@ export interface Ending {
   readonly recover?: true;
 }
 
-/** Writes coverage, gaps and footprint, closes the chain and seals it. Returns the seal entry's head. */
+/**
+ * Writes coverage, gaps and footprint, closes the chain and seals it. Returns the seal entry's head. What an earlier call
+ * did before a crash is not done again; `recover` is then to be given.
+ */
 export async function endBundle(custody: Custody, chain: ChainWriter, ending: Ending): Promise<ChainHead> {
+  const actions = chain.statements.map(({ predicate }) => predicate.action);
+  if (actions.includes('seal')) return chain.head;
+  if (actions.includes('close')) return sealClosed(custody, chain);
   if (ending.recover) await recoverObjects(custody, chain);
   await writeSummaries(custody, chain, ending);
   const details: CloseDetails = { outcome: ending.outcome, software: custody.software };

@@ -1,6 +1,6 @@
 // An object of a directory store while it is written: a file elsewhere, hashed as it grows, linked into place at the end.
 import { type FileHandle, stat, unlink } from 'node:fs/promises';
-import { errnoOf } from '../errors.ts';
+import { errnoOf, ImpoundError } from '../errors.ts';
 import type { StoredObject } from '../format/record.ts';
 import { sha256Stream } from '../stream/hash.ts';
 import { publish } from './folders.ts';
@@ -38,17 +38,25 @@ export class DirectoryWriter implements ObjectWriter {
     }
   }
 
-  async commit(): Promise<StoredObject> {
+  /** Throws `content-damaged` where other bytes came than were expected: they appear nowhere. */
+  async commit(expected?: Pick<StoredObject, 'size' | 'sha256'>): Promise<StoredObject> {
     try {
-      await this.#handle.sync();
+      const [sha256] = await Promise.all([this.#digest.hex(), this.#handle.sync()]);
+      if (expected !== undefined && (expected.size !== this.#size || expected.sha256 !== sha256))
+        throw this.#damaged(`${this.#size} bytes with SHA-256 ${sha256} came`);
       await this.#handle.close();
       await publish(this.#temporary, this.#target, this.#path);
       const { size } = await stat(this.#target);
       if (size !== this.#size) throw new Error(`the store holds ${size} bytes of ${this.#size}`);
-      return { size, sha256: await this.#digest.hex() };
+      return { size, sha256 };
     } catch (error) {
       throw storeError(error, 'commit', this.#path);
     }
+  }
+
+  #damaged(what: string): ImpoundError {
+    const context = { operation: 'commit', thing: this.#path };
+    return new ImpoundError('content-damaged', `${this.#path}: ${what}, and others were announced`, context);
   }
 
   async abandon(): Promise<void> {

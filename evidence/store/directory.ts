@@ -4,16 +4,18 @@ import { type FileHandle, lstat, open, realpath, rmdir, unlink } from 'node:fs/p
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
-import { assertBundlePath, isBundlePath } from '../format/layout.ts';
+import { assertBundlePath } from '../format/layout.ts';
 import type { StoredObject } from '../format/record.ts';
 import { nonce } from '../id.ts';
+import { partialName } from './directory/names.ts';
+import { tidyPartial, unfinishedIn } from './directory/unfinished.ts';
+import { directoryUploads, type UploadPlace } from './directory/uploads.ts';
 import { DirectoryWriter } from './directory-writer.ts';
-import { ignoreAbsence, linkOnce, makeFolder, walk } from './folders.ts';
+import { ignoreAbsence, makeFolder, readHandle, walk } from './folders.ts';
 import type { ObjectWriter, ReadOptions, Store, StoreEntry, UnfinishedObject } from './store.ts';
 import { missing, storeError } from './store-error.ts';
+import type { Uploads, UploadsOptions } from './uploads.ts';
 
-/** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
-const READ_BYTES = 256 * 1024;
 /** Kept aside so that the last entries of a capture still fit when its artefacts have filled the disk. */
 const RESERVE_BYTES = 1024 * 1024;
 const RESERVE = 'reserve';
@@ -63,6 +65,7 @@ export class DirectoryStore implements Store {
   /** Gives the reserve back and removes the folder of half-written objects where nothing is left in it. */
   async finish(): Promise<void> {
     await this.#removePartial(RESERVE);
+    await tidyPartial(this.#place());
     for (const folder of [this.#partial, dirname(this.#partial)]) {
       this.#folders.delete(folder);
       try {
@@ -97,9 +100,13 @@ export class DirectoryStore implements Store {
   }
 
   async create(path: string): Promise<ObjectWriter> {
+    return this.#writer(path);
+  }
+
+  async #writer(path: string): Promise<DirectoryWriter> {
     assertBundlePath(path, 'create');
     const target = join(this.#root, path);
-    const temporary = join(this.#partial, `${path.replaceAll('/', '%')}%${nonce()}`);
+    const temporary = join(this.#partial, partialName(path, nonce()));
     try {
       await this.#ensureFolder(dirname(target));
       await this.#ensureFolder(this.#partial);
@@ -137,15 +144,7 @@ export class DirectoryStore implements Store {
   async *read(path: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const handle = await this.#openForReading(path);
     try {
-      let { start: position = 0 } = options;
-      const { end = Number.POSITIVE_INFINITY } = options;
-      while (position < end) {
-        const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
-        if (bytesRead === 0) return;
-        position += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      }
+      yield* readHandle(handle, options.start, options.end);
     } catch (error) {
       throw storeError(error, 'read', path);
     } finally {
@@ -153,27 +152,26 @@ export class DirectoryStore implements Store {
     }
   }
 
-  async *unfinished(): AsyncIterable<UnfinishedObject> {
-    for await (const { path: name, kind } of this.#partials()) {
-      const path = name.split('%').slice(0, -1).join('/');
-      if (kind !== 'file' || !isBundlePath(path)) continue;
-      const temporary = join(this.#partial, name);
-      yield {
-        path,
-        publish: async () => {
-          const target = join(this.#root, path);
-          await this.#ensureFolder(dirname(target));
-          await linkOnce(temporary, target, path);
-          return {};
-        },
-        release: () => unlink(temporary),
-      };
-    }
+  unfinished(): AsyncIterable<UnfinishedObject> {
+    return unfinishedIn(this.#place());
   }
 
-  async *#partials(): AsyncIterable<StoreEntry> {
-    const there = await lstat(this.#partial).catch(ignoreAbsence);
-    if (there !== undefined) yield* walk(this.#partial, '');
+  uploads(options: UploadsOptions): Uploads {
+    return directoryUploads(this.#place(), options);
+  }
+
+  #place(): UploadPlace {
+    return {
+      partial: this.#partial,
+      store: this,
+      target: async (path) => {
+        const target = join(this.#root, path);
+        await this.#ensureFolder(dirname(target));
+        return target;
+      },
+      writer: (path) => this.#writer(path),
+      ensure: () => this.#ensureFolder(this.#partial),
+    };
   }
 
   /** A folder on the way may be a link that somebody planted: the real path must be the plain one. */

@@ -1,5 +1,5 @@
 // Folders of a directory store: made durably, listed without following anything, files linked into them once.
-import { link, lstat, mkdir, open, opendir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, opendir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import type { StoreEntry } from './store.ts';
@@ -49,12 +49,30 @@ function ignoreExistence(error: unknown): void {
   if (errnoOf(error) !== 'EEXIST') throw error;
 }
 
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Read ahead of verification: large enough that a disk streams, small enough that many files in parallel fit. */
+const READ_BYTES = 256 * 1024;
+
+/** Bytes from `start` up to, not including, `end`; each chunk has memory of its own. */
+export async function* readHandle(
+  handle: FileHandle,
+  start = 0,
+  end = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Uint8Array> {
+  for (let position = start; position < end; ) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
 }
 

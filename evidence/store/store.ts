@@ -1,6 +1,7 @@
 // What a store of objects can do: put once, stream once, list, read. Nothing is ever changed or removed.
 import { ImpoundError } from '../errors.ts';
 import type { StoredObject } from '../format/record.ts';
+import type { Uploads, UploadsOptions } from './uploads.ts';
 
 /** Something found in a store; `link` and `other` never belong there and are only reported. */
 export interface StoreEntry {
@@ -51,6 +52,13 @@ export interface Store {
   unfinished(): AsyncIterable<UnfinishedObject>;
   /** The store of what is below `prefix` only, such as one bundle of many. */
   below(prefix: string): Store;
+  /** Lets somebody without credentials write payload, piece by piece. To be kept: it remembers what it saw. */
+  uploads(options: UploadsOptions): Uploads;
+  /**
+   * A URL by which anybody can GET the object's first version as a file, for 120 s at most; it is a secret. Only of a
+   * store that serves its objects itself. Throws `object-missing`.
+   */
+  presignRead?(path: string, seconds: number): Promise<string>;
   /** Before the first object is written: throws what would make that fail. */
   prepare(): Promise<void>;
   /** After the last one: frees what was kept aside. */

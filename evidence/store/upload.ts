@@ -12,12 +12,16 @@ import { connections } from './upload/send.ts';
 export interface UploaderOptions {
   readonly grants: UploadGrants;
   readonly patience?: Patience;
+  /** PEM of an authority that is trusted beside the system's, where whoever grants the URLs takes the bytes too. */
+  readonly ca?: string;
+  /** Ends what waits and what is under way: each then throws `aborted`. */
+  readonly signal?: AbortSignal;
 }
 
 /** All objects of one share the memory of parts and the connections. */
 export interface Uploader {
   /**
-   * Writing and committing throw `object-exists`, store-unreachable, store-denied, store-clock, store-failed, and what the
+   * Writing and committing throw `object-exists`, store-unreachable, store-denied, store-clock, store-full, store-failed, aborted, and what the
    * grants throw. What was abandoned stays in the store as an unfinished upload.
    */
   create(path: string): Promise<ObjectWriter>;
@@ -25,13 +29,14 @@ export interface Uploader {
   close(): void;
 }
 
-export function uploader({ grants, patience = PATIENCE }: UploaderOptions): Uploader {
+/** Throws `certificate-unreadable`. */
+export function uploader({ grants, patience = PATIENCE, ca, signal }: UploaderOptions): Uploader {
   const memory = new PartMemory();
-  const kept = connections();
+  const kept = connections({ ca, signal });
   return {
     async create(path) {
       assertBundlePath(path, 'upload');
-      return new PartWriter({ sender: grantedSender({ grants, path, connections: kept, patience }), memory });
+      return new PartWriter({ sender: grantedSender({ grants, path, connections: kept, patience, signal }), memory });
     },
     close: () => kept.close(),
   };

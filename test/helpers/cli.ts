@@ -16,6 +16,8 @@ export interface RunOptions {
   /** Runs as this user. */
   readonly uid?: number;
   readonly cwd?: string;
+  /** Beside PATH, HOME and the like. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Program and arguments of a call. */
@@ -23,10 +25,10 @@ export function cliCommand(words: readonly string[]): readonly string[] {
   return [process.execPath, main, ...words];
 }
 
-export function startCli(words: readonly string[], { home, uid, cwd }: RunOptions): ChildProcess {
+export function startCli(words: readonly string[], { home, uid, cwd, env = {} }: RunOptions): ChildProcess {
   const [program = '', ...args] = [...asUser(uid), ...cliCommand(words)];
   return spawn(program, args, {
-    env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1' },
+    env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 120_000,
     ...(cwd === undefined ? {} : { cwd }),
@@ -41,8 +43,12 @@ function asUser(uid: number | undefined): readonly string[] {
 }
 
 export function cli(words: readonly string[], options: RunOptions): Promise<Ran> {
+  return ended(startCli(words, options));
+}
+
+/** What a call has printed when it is over. */
+export function ended(child: ChildProcess): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = startCli(words, options);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => out.push(chunk));

@@ -1,5 +1,5 @@
 // The command line against a real S3 of the tests' own, and bundles put there by the engine.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ import {
 } from '../../evidence/index.ts';
 import { type Account, type Bucket, type S3, S3_COMPONENTS, startS3 } from '../testbed/s3.ts';
 import { custodyOf, sampleCollectors, silentLog } from './bundle.ts';
-import { cliCommand, type Ran } from './cli.ts';
+import { ended, type Ran, type RunOptions, startCli } from './cli.ts';
 import { missing } from './component.ts';
 
 export interface S3Bed {
@@ -58,9 +58,8 @@ export async function fileS3Bed(): Promise<S3Bed | undefined> {
   const signer = await generateKeyFiles(defaultKeyFile({ XDG_CONFIG_HOME: home }));
   let buckets = 0;
   const start = (words: readonly string[], more: RunMore = {}): ChildProcess => {
-    const [program = '', ...args] = cliCommand(words);
-    const env = environmentOf(s3, { home, ...more });
-    return spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+    const all = { home, ...more };
+    return startCli(words, { home: all.home, env: environmentOf(s3, all) });
   };
   return {
     s3,
@@ -79,12 +78,8 @@ export async function fileS3Bed(): Promise<S3Bed | undefined> {
 }
 
 /** What a person's shell has: no profile of this machine, no instance metadata. STS refuses to talk unless it is given. */
-function environmentOf(s3: S3, { home, account = s3, endpoint = s3.endpoint, env }: RunMore): NodeJS.ProcessEnv {
+function environmentOf(s3: S3, { account = s3, endpoint = s3.endpoint, env }: RunMore): RunOptions['env'] & object {
   return {
-    PATH: process.env.PATH,
-    HOME: home,
-    XDG_CONFIG_HOME: home,
-    NO_COLOR: '1',
     AWS_ACCESS_KEY_ID: account.accessKeyId,
     AWS_SECRET_ACCESS_KEY: account.secretAccessKey,
     AWS_REGION: s3.region,
@@ -95,19 +90,6 @@ function environmentOf(s3: S3, { home, account = s3, endpoint = s3.endpoint, env
     AWS_EC2_METADATA_DISABLED: 'true',
     ...env,
   };
-}
-
-export function ended(child: ChildProcess): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const out: Buffer[] = [];
-    const err: Buffer[] = [];
-    child.stdout?.on('data', (chunk: Buffer) => out.push(chunk));
-    child.stderr?.on('data', (chunk: Buffer) => err.push(chunk));
-    child.on('error', reject);
-    child.on('close', (code) =>
-      resolve({ code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
-    );
-  });
 }
 
 export interface S3Bundle {

@@ -3,7 +3,7 @@
 import { generateKeyPairSync, randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Collector } from '../../capture/index.ts';
-import { boundMemory, saveMemory } from '../../cli/memory.ts';
+import { boundMemory, saveMemory } from '../../capture/memory.ts';
 import { signerOf } from '../../evidence/custody/key.ts';
 import { verifyBundle } from '../../evidence/index.ts';
 import { S3Store } from '../../evidence/store/s3/store.ts';

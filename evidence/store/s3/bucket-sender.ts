@@ -1,6 +1,7 @@
 // Sends one object with the store's own credentials.
 import type { Sender } from '../upload/sender.ts';
-import { base64Of, type S3Bucket, type UploadedPart } from './bucket.ts';
+import type { S3Bucket, UploadedPart } from './bucket.ts';
+import { base64Of } from './checksum.ts';
 import { completeUpload, putObject } from './put-once.ts';
 
 export interface BucketObject {
@@ -13,10 +14,7 @@ export interface BucketObject {
 export function bucketSender({ bucket, key, path }: BucketObject): Sender {
   const stored: UploadedPart[] = [];
   return {
-    async put(whole) {
-      const { versionId, etag } = await putObject(bucket, { key, path, ...whole });
-      return { ...(versionId === undefined ? {} : { versionId }), ...(etag === undefined ? {} : { etag }) };
-    },
+    put: (whole) => putObject(bucket, { key, path, ...whole }),
     begin: () => bucket.createUpload(key),
     async putPart(upload, number, { bytes, sha256 }) {
       const etag = await bucket.uploadPart(key, upload, number, { bytes, checksum: base64Of(sha256) });

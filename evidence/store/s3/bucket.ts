@@ -6,17 +6,15 @@ import {
   GetObjectLockConfigurationCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandOutput,
   ListObjectVersionsCommand,
-  type ListObjectVersionsCommandOutput,
-  ListPartsCommand,
   PutObjectCommand,
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { StoredPart } from '../../format/record.ts';
+import { base64Of } from './checksum.ts';
 import { isBroken, isMissing, isNamed, isRetryable, isSilent, s3Error } from './error.ts';
+import { contiguousParts, realVersion } from './listing.ts';
 import { PATIENCE, type Patience, pause, retrying } from './retry.ts';
 
 /** What the store shall add to each object. */
@@ -130,7 +128,7 @@ export class S3Bucket {
     work: (client: S3Client, attempt: number) => Promise<T>,
     ask?: (error: unknown) => Promise<boolean>,
   ): Promise<T> {
-    const { client, bucket, patience = PATIENCE } = this.#options;
+    const { client, patience, name: bucket } = this;
     const asked = async (attempt: number): Promise<T> => {
       const answer = await work(client, attempt);
       this.#answered = true;
@@ -183,7 +181,7 @@ export class S3Bucket {
   /** ETag of the part. */
   uploadPart(key: string, upload: string, number: number, { bytes, checksum }: Body): Promise<string> {
     const isThere = async (): Promise<boolean> => {
-      await this.contiguousParts(key, upload);
+      await contiguousParts(this, key, upload);
       return true;
     };
     const work = async (client: S3Client) => {
@@ -249,73 +247,6 @@ export class S3Bucket {
     });
   }
 
-  /** Versions below `prefix`, a page after the other: by key, the newest first. */
-  async *versions(prefix: string): AsyncGenerator<ListedVersion> {
-    let marker: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined =
-      {};
-    while (marker !== undefined) {
-      const page = marker;
-      const answer: ListObjectVersionsCommandOutput = await this.attempt('ListBucketVersions', undefined, (client) =>
-        client.send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: prefix, ...page })),
-      );
-      const versions = (answer.Versions ?? []).map((item) => listed(item, item.Size ?? 0));
-      const markers = (answer.DeleteMarkers ?? []).map((item) => listed(item, undefined));
-      yield* [...versions, ...markers];
-      marker =
-        answer.IsTruncated === true
-          ? { KeyMarker: answer.NextKeyMarker, VersionIdMarker: answer.NextVersionIdMarker }
-          : undefined;
-    }
-  }
-
-  /** Multipart uploads below `prefix` that were neither completed nor aborted. */
-  async *uploads(prefix: string): AsyncGenerator<{ readonly key: string; readonly upload: string }> {
-    let marker: { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined } | undefined =
-      {};
-    while (marker !== undefined) {
-      const page = marker;
-      const answer: ListMultipartUploadsCommandOutput = await this.attempt(
-        'ListBucketMultipartUploads',
-        undefined,
-        (client) => client.send(new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: prefix, ...page })),
-      );
-      for (const { Key, UploadId } of answer.Uploads ?? [])
-        if (Key !== undefined && UploadId !== undefined) yield { key: Key, upload: UploadId };
-      marker =
-        answer.IsTruncated === true
-          ? { KeyMarker: answer.NextKeyMarker, UploadIdMarker: answer.NextUploadIdMarker }
-          : undefined;
-    }
-  }
-
-  /** The parts from number 1 to the first that is missing; of each the digest that the store holds. */
-  async contiguousParts(key: string, upload: string): Promise<readonly UploadedPart[]> {
-    const parts: UploadedPart[] = [];
-    let marker: string | undefined;
-    do {
-      const answer = await this.attempt('ListMultipartUploadParts', key, (client) =>
-        client.send(new ListPartsCommand({ ...this.#at(key), UploadId: upload, PartNumberMarker: marker })),
-      );
-      for (const { PartNumber, ETag, Size, ChecksumSHA256 } of answer.Parts ?? []) {
-        if (PartNumber !== parts.length + 1 || ETag === undefined || ChecksumSHA256 === undefined) return parts;
-        parts.push({ number: PartNumber, etag: ETag, size: Size ?? 0, sha256: hexOf(ChecksumSHA256) });
-      }
-      marker = answer.IsTruncated === true ? answer.NextPartNumberMarker : undefined;
-    } while (marker !== undefined);
-    return parts;
-  }
-
-  /** Undefined where the upload does not hold it. */
-  async part(key: string, upload: string, number: number): Promise<UploadedPart | undefined> {
-    const answer = await this.attempt('ListMultipartUploadParts', key, (client) => {
-      const at = { UploadId: upload, PartNumberMarker: String(number - 1), MaxParts: 1 };
-      return client.send(new ListPartsCommand({ ...this.#at(key), ...at }));
-    });
-    const found = answer.Parts?.find(({ PartNumber }) => PartNumber === number);
-    if (found?.ETag === undefined || found.ChecksumSHA256 === undefined) return undefined;
-    return { number, etag: found.ETag, size: found.Size ?? 0, sha256: hexOf(found.ChecksumSHA256) };
-  }
-
   /** Throws where the bucket cannot be asked. */
   async assertThere(): Promise<void> {
     // not HEAD, whose answer has no body that could name the reason
@@ -352,20 +283,6 @@ export class S3Bucket {
   }
 }
 
-export interface ListedVersion {
-  readonly key: string;
-  readonly versionId: string | undefined;
-  /** Bytes; undefined for a mark that hides the versions before it. */
-  readonly size: number | undefined;
-}
-
-function listed(
-  item: { readonly Key?: string | undefined; readonly VersionId?: string | undefined },
-  size: number | undefined,
-): ListedVersion {
-  return { key: item.Key ?? '', versionId: realVersion(item.VersionId), size };
-}
-
 function headOf(answer: HeadObjectCommandOutput): Head {
   return {
     size: answer.ContentLength ?? 0,
@@ -375,19 +292,6 @@ function headOf(answer: HeadObjectCommandOutput): Head {
   };
 }
 
-/** "null" is what a bucket without versions says. */
-function realVersion(versionId: string | undefined): string | undefined {
-  return versionId === 'null' || versionId === '' ? undefined : versionId;
-}
-
 function shorter(a: Patience, b: Patience): Patience {
   return a.milliseconds < b.milliseconds ? a : b;
-}
-
-export function base64Of(hex: string): string {
-  return Buffer.from(hex, 'hex').toString('base64');
-}
-
-function hexOf(base64: string): string {
-  return Buffer.from(base64, 'base64').toString('hex');
 }

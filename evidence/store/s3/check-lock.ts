@@ -10,8 +10,8 @@ import {
 import { type Check, type CheckFinding, failed, ok, skipped, warning } from '../check.ts';
 import type { Protection } from './bucket.ts';
 import { objectKey, type Probe } from './check-probe.ts';
-import { ANOTHER_STORE, explain, messageOf, reasonOf, statusOf } from './check-remedy.ts';
-import { isNamed } from './error.ts';
+import { ANOTHER_STORE, explain, messageOf, reasonOf } from './check-remedy.ts';
+import { causeOf, isNamed, statusOf } from './error.ts';
 
 const TURN_ON = 'turn Object Lock on for the bucket (manifests/aws/evidence-bucket.yaml makes one)';
 
@@ -86,7 +86,7 @@ function lockOf({ plain, bucket }: Probe): Promise<ObjectLockConfiguration | und
       const answer = await client.send(new GetObjectLockConfigurationCommand({ Bucket: bucket }));
       return answer.ObjectLockConfiguration;
     } catch (error) {
-      if (isNamed(error, 'ObjectLockConfigurationNotFoundError') || statusOf(error) === 501) return undefined;
+      if (isNamed(error, 'ObjectLockConfigurationNotFoundError') || statusOf(causeOf(error)) === 501) return undefined;
       throw error;
     }
   });
@@ -117,7 +117,7 @@ async function tryDelete(probe: Probe): Promise<CheckFinding> {
     await plain.attempt('DeleteObjectVersion', key, (client) => client.send(command));
   } catch (error) {
     if (/lock|retention|retain|worm/i.test(messageOf(error))) return ok(`removal refused: ${messageOf(error)}`);
-    if (statusOf(error) !== 403) return explain(error, probe);
+    if (statusOf(causeOf(error)) !== 403) return explain(error, probe);
     const { ObjectLockMode, ObjectLockRetainUntilDate } = await headOf(probe);
     if (ObjectLockMode === undefined)
       return warning(

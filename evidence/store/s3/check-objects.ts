@@ -2,8 +2,9 @@
 import { type Check, type CheckFinding, failed, ok, skipped, warning } from '../check.ts';
 import type { Protection } from './bucket.ts';
 import { briefly, objectKey, type Probe } from './check-probe.ts';
-import { ANOTHER_STORE, explain, messageOf, statusOf } from './check-remedy.ts';
-import { causeOf, isTaken } from './error.ts';
+import { ANOTHER_STORE, explain, messageOf } from './check-remedy.ts';
+import { causeOf, isTaken, statusOf } from './error.ts';
+import { versions } from './listing.ts';
 
 export const objectChecks: readonly Check<Probe>[] = [
   {
@@ -101,7 +102,7 @@ async function writeWrong({ checksumOnly, keys, body, other, found }: Probe): Pr
 
 /** Throws what is no refusal of the bytes. */
 export function refusedAsWrong(error: unknown): CheckFinding {
-  if (statusOf(error) !== 400) throw error;
+  if (statusOf(causeOf(error)) !== 400) throw error;
   const cause = causeOf(error);
   return ok(`refused (${cause instanceof Error ? cause.name : messageOf(cause)})`);
 }
@@ -127,9 +128,9 @@ export function digestFinding(checksum: string | undefined, wanted: readonly str
 }
 
 async function listVersions({ plain, folder, found }: Probe): Promise<CheckFinding> {
-  const versions = await Array.fromAsync(plain.versions(folder));
+  const listed = await Array.fromAsync(versions(plain, folder));
   const versionId = found.object?.versionId;
-  if (versions.some((one) => one.key === objectKey(found) && one.versionId === versionId))
+  if (listed.some((one) => one.key === objectKey(found) && one.versionId === versionId))
     return ok('the probe is listed');
   return failed('the probe is not listed', ANOTHER_STORE);
 }

@@ -49,10 +49,3 @@ export function messageOf(error: unknown): string {
   const cause = causeOf(error);
   return (cause instanceof Error ? cause.message : String(cause)).trim();
 }
-
-/** HTTP's; undefined where no answer came. */
-export function statusOf(error: unknown): number | undefined {
-  const cause = causeOf(error);
-  if (!(cause instanceof Error && '$metadata' in cause)) return undefined;
-  return (cause.$metadata as { readonly httpStatusCode?: number }).httpStatusCode;
-}

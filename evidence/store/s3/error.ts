@@ -47,13 +47,18 @@ const BUSY = new Set([
   'XAmzContentSHA256Mismatch',
   'XAmzContentChecksumMismatch',
 ]);
+/** Not implemented, and full. */
+const LASTING: ReadonlySet<number> = new Set([501, 507]);
 const NO_CREDENTIALS = /^(?:CredentialsProviderError|TokenProviderError|ProviderError)$/;
 
 /** The network's and the server's passing troubles; everything else answers the same the next time. */
 export function isRetryable(error: unknown): boolean {
   const { name, status } = failureOf(error);
   return (
-    isBroken(error) || BUSY.has(name) || status === 429 || (status !== undefined && status >= 500 && status !== 501)
+    isBroken(error) ||
+    BUSY.has(name) ||
+    status === 429 ||
+    (status !== undefined && status >= 500 && !LASTING.has(status))
   );
 }
 
@@ -93,7 +98,7 @@ export function isNamed(error: unknown, ...names: readonly string[]): boolean {
 
 /**
  * store-denied, store-credentials, store-missing (no such bucket), store-region, store-clock, store-unlocked (Object Lock
- * is asked for and the bucket has none), store-unreachable, object-missing, store-failed.
+ * is asked for and the bucket has none), store-full, store-unreachable, object-missing, store-failed.
  */
 export function s3Error(error: unknown, { action, bucket, key }: Request, clock = Date.now): ImpoundError {
   if (error instanceof ImpoundError) return error;
@@ -134,6 +139,8 @@ export function s3Error(error: unknown, { action, bucket, key }: Request, clock 
       'store-denied',
       `s3:${action} on ${thing} is not allowed: give this identity that permission (${name})`,
     );
+  if (status === 507)
+    return made('store-full', `the store is full (${action} ${thing}): make room, or use another --store`);
   if (isMissing(error)) return made('object-missing', `${thing}: no such object`);
   if (isBroken(error))
     return made('store-unreachable', `no answer from the store (${action} ${thing}): ${reasonOf(error, message)}`);
@@ -141,6 +148,12 @@ export function s3Error(error: unknown, { action, bucket, key }: Request, clock 
     'store-failed',
     `the store failed (${action} ${thing}): ${name}${status === undefined ? '' : ` ${status}`}, ${message}`,
   );
+}
+
+/** HTTP's; undefined where no answer came, and of an error of ours. */
+export function statusOf(error: unknown): number | undefined {
+  const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : undefined;
+  return (metadata as { readonly httpStatusCode?: number } | undefined)?.httpStatusCode;
 }
 
 /** The SDK's error behind one of ours. */
@@ -173,12 +186,11 @@ function nodeCode(error: unknown): string | undefined {
 function failureOf(error: unknown): Failure {
   if (!(error instanceof Error))
     return { name: '', status: undefined, message: String(error), header: () => undefined };
-  const metadata = '$metadata' in error ? (error.$metadata as { readonly httpStatusCode?: number }) : undefined;
   const response =
     '$response' in error ? (error.$response as { readonly headers?: Record<string, string> }) : undefined;
   return {
     name: error.name,
-    status: metadata?.httpStatusCode,
+    status: statusOf(error),
     message: error.message.slice(0, 300),
     header: (name) => response?.headers?.[name],
   };

@@ -1,11 +1,9 @@
-// Signs one PUT for somebody else to send: whatever the store shall enforce stands in a signed header, never in the query,
+// Signs one request for somebody else to send. Of a PUT, whatever the store shall enforce stands in a signed header, never in the query,
 // where servers pass it by.
-import { PutObjectCommand, type S3Client, type UploadPartCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, PutObjectCommand, type S3Client, type UploadPartCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { Grant } from '../upload/grants.ts';
-
-/** The longest life of a URL; a request that has begun may take longer. */
-export const MAX_SECONDS = 120;
+import { MAX_SECONDS } from '../upload/limits.ts';
 
 /** The presigner would move these into the query, where they bind nobody. */
 const UNHOISTABLE = [
@@ -31,7 +29,7 @@ export async function presign(
 ): Promise<Grant> {
   const headers: Record<string, string> = {};
   const signingDate = new Date();
-  const expiresIn = Math.max(1, Math.min(seconds, MAX_SECONDS));
+  const expiresIn = lifeOf(seconds);
   // both are signed the same way
   const signed = command as PutObjectCommand;
   signed.middlewareStack.add(
@@ -49,6 +47,34 @@ export async function presign(
   const url = await getSignedUrl(client, signed, options);
   assertBound(new URL(url), headers, command instanceof PutObjectCommand ? REQUIRED_WHOLE : REQUIRED);
   return { url, headers, expires: new Date(signingDate.getTime() + expiresIn * 1000).toISOString() };
+}
+
+export interface Reading {
+  readonly bucket: string;
+  readonly key: string;
+  readonly versionId: string | undefined;
+  /** What a browser calls the file that it saves. */
+  readonly name: string;
+}
+
+/** A URL to GET one version, as a file: no browser shows what a suspect host wrote. */
+export function presignGet(
+  client: S3Client,
+  { bucket, key, versionId, name }: Reading,
+  seconds: number,
+): Promise<string> {
+  const command = new GetObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    VersionId: versionId,
+    ResponseContentDisposition: `attachment; filename="${name}"`,
+    ResponseContentType: 'application/octet-stream',
+  });
+  return getSignedUrl(client, command, { expiresIn: lifeOf(seconds) });
+}
+
+function lifeOf(seconds: number): number {
+  return Math.max(1, Math.min(seconds, MAX_SECONDS));
 }
 
 /** A URL that does not bind its sender to the bytes must never leave: the SDK's habits change. */

@@ -1,9 +1,10 @@
 // Puts an object under a key that must be free, and sees it in the store before anybody says so: an answer that was lost
 // is asked for, and what stands there must be what was sent.
-import { createHash } from 'node:crypto';
 import { ImpoundError } from '../../errors.ts';
-import type { StoredObject, StoredPart } from '../../format/record.ts';
-import { base64Of, type Head, type S3Bucket, type UploadedPart } from './bucket.ts';
+import type { StoredPart } from '../../format/record.ts';
+import type { Names } from '../upload/sender.ts';
+import type { Head, S3Bucket, UploadedPart } from './bucket.ts';
+import { base64Of, compositeOf, formsOf } from './checksum.ts';
 import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
 
 export interface WholeObject {
@@ -22,16 +23,12 @@ export interface PartedObject {
   readonly parts: readonly UploadedPart[];
 }
 
-/** How the store calls one version of an object. */
-type Names = Pick<StoredObject, 'versionId' | 'etag'>;
-
 /** Throws `object-exists` where other bytes stand there, or where the same were put by another call. */
-export async function putObject(bucket: S3Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<StoredObject> {
+export async function putObject(bucket: S3Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<Names> {
   const wanted = { size: bytes.length, checksum: base64Of(sha256) };
-  const names = await once(bucket, { key, path, ...wanted }, (attempted) =>
+  return once(bucket, { key, path, ...wanted }, (attempted) =>
     bucket.put(key, { bytes, checksum: wanted.checksum }, attempted),
   );
-  return { size: bytes.length, sha256, ...names };
 }
 
 /** Throws `object-exists`, and `store-failed` where the parts are not one after the other. */
@@ -136,17 +133,9 @@ function unsuitable(path: string): ImpoundError {
 }
 
 function isSame(seen: Head, { size, checksum }: Wanted): boolean {
-  // some servers leave the number of parts away
-  return seen.size === size && (seen.checksum === checksum || seen.checksum === checksum.replace(/-\d+$/, ''));
+  return seen.size === size && seen.checksum !== undefined && formsOf(checksum).includes(seen.checksum);
 }
 
 function namesOf({ versionId, etag }: Head): Names {
   return { ...(versionId === undefined ? {} : { versionId }), ...(etag === undefined ? {} : { etag }) };
-}
-
-/** "BASE64-N": SHA-256 over the parts' digests, https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */
-export function compositeOf(parts: readonly StoredPart[]): string {
-  const digest = createHash('sha256');
-  for (const { sha256 } of parts) digest.update(Buffer.from(sha256, 'hex'));
-  return `${digest.digest('base64')}-${parts.length}`;
 }

@@ -16,11 +16,12 @@ export interface Patience {
 
 export const PATIENCE: Patience = { milliseconds: PATIENCE_MILLISECONDS };
 
-/** `attempt` counts from 1. Throws what the last attempt threw. */
+/** `attempt` counts from 1. Throws what the last attempt threw, or that `signal` ended the pause before another. */
 export async function retrying<T>(
   work: (attempt: number) => Promise<T>,
   isHopeful: (error: unknown) => boolean | Promise<boolean>,
   patience: Patience = PATIENCE,
+  signal?: AbortSignal,
 ): Promise<T> {
   const begun = performance.now();
   for (let attempt = 1; ; attempt++) {
@@ -30,12 +31,12 @@ export async function retrying<T>(
       const given = attempt >= LEAST_ATTEMPTS && performance.now() - begun > patience.milliseconds;
       if (given || !(await isHopeful(error))) throw error;
     }
-    await pause(attempt);
+    await pause(attempt, signal);
   }
 }
 
-/** After the `attempt`-th failure in a row, counted from 1. */
-export async function pause(attempt: number): Promise<void> {
+/** After the `attempt`-th failure in a row, counted from 1. Throws where `signal` ends it. */
+export async function pause(attempt: number, signal?: AbortSignal): Promise<void> {
   const most = Math.min(MAX_MILLISECONDS, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
-  await sleep(Math.random() * most);
+  await sleep(Math.random() * most, undefined, signal === undefined ? {} : { signal });
 }

@@ -1,4 +1,5 @@
 // A prefix in a bucket as a store: each object put once, its SHA-256 enforced by the server, read by its first version.
+import { basename } from 'node:path';
 import { ImpoundError } from '../../errors.ts';
 import { sha256 } from '../../format/digest.ts';
 import { assertBundlePath, isBundlePath } from '../../format/layout.ts';
@@ -8,12 +9,16 @@ import type { ObjectWriter, ReadOptions, Store, StoreEntry, UnfinishedObject } f
 import { missing } from '../store-error.ts';
 import { PartMemory } from '../upload/part-memory.ts';
 import { PartWriter } from '../upload/part-writer.ts';
+import type { Uploads, UploadsOptions } from '../uploads.ts';
 import { type Protection, S3Bucket, type UploadedPart } from './bucket.ts';
 import { bucketSender } from './bucket-sender.ts';
 import { type S3Access, s3Client } from './client.ts';
 import { causeOf, isNamed, isRetryable, s3Error } from './error.ts';
+import { contiguousParts, firstVersion, uploads, versions } from './listing.ts';
+import { presignGet } from './presign.ts';
+import { bucketGrants } from './presigned-grants.ts';
 import { completeUpload, putObject } from './put-once.ts';
-import { PATIENCE, type Patience, pause } from './retry.ts';
+import { type Patience, pause } from './retry.ts';
 
 /** Requests that are answered at once: each waits for the network most of its time. */
 const CONCURRENCY = 16;
@@ -71,9 +76,10 @@ export class S3Store implements Store {
 
   async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
     const key = this.#key(path);
-    const stored = await putObject(this.#bucket, { key, path, bytes, sha256: sha256(bytes) });
-    if (stored.versionId !== undefined) this.#versions.set(key, stored.versionId);
-    return stored;
+    const digest = sha256(bytes);
+    const names = await putObject(this.#bucket, { key, path, bytes, sha256: digest });
+    if (names.versionId !== undefined) this.#versions.set(key, names.versionId);
+    return { size: bytes.length, sha256: digest, ...names };
   }
 
   async create(path: string): Promise<ObjectWriter> {
@@ -86,7 +92,7 @@ export class S3Store implements Store {
   async *list(prefix = ''): AsyncIterable<StoreEntry> {
     const found = new Map<string, { size: number | undefined; listed: Set<string | undefined> }>();
     const below = prefix === '' ? '' : `${prefix.replace(/\/$/, '')}/`;
-    for await (const { key, versionId, size } of this.#bucket.versions(`${this.#prefix}${below}`)) {
+    for await (const { key, versionId, size } of versions(this.#bucket, `${this.#prefix}${below}`)) {
       const path = key.slice(this.#prefix.length);
       const item = found.get(path) ?? { size: undefined, listed: new Set() };
       found.set(path, item);
@@ -112,7 +118,7 @@ export class S3Store implements Store {
   async *read(path: string, { start = 0, end, versionId }: ReadOptions = {}): AsyncIterable<Uint8Array> {
     const key = this.#key(path);
     const version = versionId ?? this.#versions.get(key);
-    const { milliseconds } = this.#options.patience ?? PATIENCE;
+    const { milliseconds } = this.#bucket.patience;
     let waited = performance.now();
     let failures = 0;
     for (let position = start; end === undefined || position < end; ) {
@@ -139,10 +145,10 @@ export class S3Store implements Store {
   /** Of several uploads of one path, whose first answers were lost, the one with the most bytes. */
   async *unfinished(): AsyncIterable<UnfinishedObject> {
     const best = new Map<string, { readonly upload: string; readonly parts: readonly UploadedPart[] }>();
-    for await (const { key, upload } of this.#bucket.uploads(this.#prefix)) {
+    for await (const { key, upload } of uploads(this.#bucket, this.#prefix)) {
       const path = key.slice(this.#prefix.length);
       if (!isBundlePath(path)) continue;
-      const parts = await this.#bucket.contiguousParts(key, upload);
+      const parts = await contiguousParts(this.#bucket, key, upload);
       if (sizeOf(parts) > sizeOf(best.get(path)?.parts ?? [])) best.set(path, { upload, parts });
     }
     for (const [path, { upload, parts }] of best) {
@@ -156,6 +162,19 @@ export class S3Store implements Store {
         release: async () => undefined,
       };
     }
+  }
+
+  uploads(options: UploadsOptions): Uploads {
+    return { grants: bucketGrants({ ...options, bucket: this.#bucket, prefix: this.#prefix.replace(/\/$/, '') }) };
+  }
+
+  async presignRead(path: string, seconds: number): Promise<string> {
+    const key = this.#key(path);
+    const known = this.#versions.get(key);
+    const first = known === undefined ? await firstVersion(this.#bucket, key) : { versionId: known };
+    if (first === undefined) throw missing(path, 'no such object');
+    const reading = { bucket: this.#bucket.name, key, versionId: first.versionId, name: basename(path) };
+    return presignGet(this.#bucket.client, reading, seconds);
   }
 
   #key(path: string): string {

@@ -1,7 +1,7 @@
 // Sends an object by granted URLs: each try has a URL of its own, since they live short, and an answer that was lost is
 // asked for before anything is sent again.
 import { type ErrorCode, errnoOf, ImpoundError } from '../../errors.ts';
-import { isBroken, isNamed, isRetryable, isTaken } from '../s3/error.ts';
+import { isBroken, isNamed, isRetryable, isTaken, statusOf } from '../s3/error.ts';
 import { type Patience, retrying } from '../s3/retry.ts';
 import type { Grant, UploadGrants } from './grants.ts';
 import type { Connections } from './send.ts';
@@ -13,11 +13,14 @@ export interface GrantedSenderOptions {
   readonly path: string;
   readonly connections: Connections;
   readonly patience: Patience;
+  readonly signal: AbortSignal | undefined;
 }
 
-export function grantedSender({ grants, path, connections, patience }: GrantedSenderOptions): Sender {
+export function grantedSender(options: GrantedSenderOptions): Sender {
+  const { grants, path, connections, patience, signal } = options;
+  const ending = <T>(work: Promise<T>): Promise<T> => untilAborted(work, path, signal);
   const deliver = <T>(delivery: Omit<Delivery<T>, 'path' | 'connections'>): Promise<T> =>
-    delivered({ ...delivery, path, connections }, patience);
+    ending(delivered({ ...delivery, path, connections }, patience, signal));
   return {
     put({ bytes, sha256 }) {
       const claim = { path, size: bytes.length, sha256 };
@@ -32,7 +35,7 @@ export function grantedSender({ grants, path, connections, patience }: GrantedSe
         },
       });
     },
-    begin: () => grants.beginUpload(path),
+    begin: () => ending(grants.beginUpload(path)),
     async putPart(upload, number, { bytes, sha256 }) {
       const claim = { path, upload, number, size: bytes.length, sha256 };
       await deliver<true>({
@@ -42,7 +45,7 @@ export function grantedSender({ grants, path, connections, patience }: GrantedSe
         stored: async () => true, // `complete` sees them all
       });
     },
-    complete: (upload, parts) => grants.completeUpload(path, upload, parts),
+    complete: (upload, parts) => ending(grants.completeUpload(path, upload, parts)),
   };
 }
 
@@ -57,7 +60,7 @@ interface Delivery<T> {
   stored(versionId: string | undefined): Promise<T>;
 }
 
-async function delivered<T>(delivery: Delivery<T>, patience: Patience): Promise<T> {
+async function delivered<T>(delivery: Delivery<T>, patience: Patience, signal: AbortSignal | undefined): Promise<T> {
   const { path, bytes, connections, grant, seen, stored } = delivery;
   // one of the tries may have been a success that nobody heard of
   let lost = false;
@@ -83,7 +86,7 @@ async function delivered<T>(delivery: Delivery<T>, patience: Patience): Promise<
     return stored(versionId);
   };
   try {
-    return await retrying(work, isHopeful, patience);
+    return await retrying(work, (error) => signal?.aborted !== true && isHopeful(error), patience, signal);
   } catch (error) {
     throw uploadError(error, path, host);
   }
@@ -94,7 +97,23 @@ function isHopeful(error: unknown): boolean {
   return !(error instanceof ImpoundError) && isRetryable(error);
 }
 
-/** store-unreachable, object-exists, store-denied, store-clock, store-failed. The URL is a secret and is not named. */
+/** Waits no longer than `signal` allows, whatever becomes of the work: its own requests end by themselves. */
+async function untilAborted<T>(work: Promise<T>, path: string, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  const end = (): void => reject(failed('aborted', `the upload of ${path} was ended`, path, signal.reason));
+  ended.catch(() => undefined); // it was not ended
+  work.catch(() => undefined); // nobody waits for it any more
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return await Promise.race([ended, work]);
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
+/** store-unreachable, object-exists, store-denied, store-clock, store-full, store-failed. The URL is a secret and is not named. */
 function uploadError(error: unknown, path: string, host: string): ImpoundError {
   if (error instanceof ImpoundError) return error;
   const { name, message } = error instanceof Error ? error : new Error(String(error));
@@ -115,6 +134,8 @@ function uploadError(error: unknown, path: string, host: string): ImpoundError {
       path,
       error,
     );
+  if (statusOf(error) === 507)
+    return failed('store-full', `the store at ${host} is full: make room in it`, path, error);
   if (statusOf(error) === 403)
     return failed(
       'store-denied',
@@ -123,11 +144,6 @@ function uploadError(error: unknown, path: string, host: string): ImpoundError {
       error,
     );
   return failed('store-failed', `the store at ${host} failed on ${path}: ${name}, ${reason}`, path, error);
-}
-
-function statusOf(error: unknown): number | undefined {
-  const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : undefined;
-  return (metadata as { readonly httpStatusCode?: number } | undefined)?.httpStatusCode;
 }
 
 function failed(code: ErrorCode, message: string, thing: string, cause?: unknown): ImpoundError {

@@ -40,6 +40,8 @@ export interface UploadGrants {
   completeUpload(path: string, upload: string, parts: readonly StoredPart[]): Promise<Names>;
   /** Undefined where the store has no such object; throws `object-exists` where it holds other bytes there. */
   finished(claim: ObjectClaim, versionId?: string): Promise<Names | undefined>;
+  /** The same of an object of parts, whatever its upload was called. */
+  finishedUpload(path: string, parts: readonly StoredPart[]): Promise<Names | undefined>;
   /** Whether the upload holds this part; throws `object-missing` where there is no such upload. */
   finishedPart(claim: PartClaim): Promise<boolean>;
 }

@@ -1,7 +1,10 @@
 // Sends one granted PUT: bytes of a known length, never chunked, over connections that are kept.
+import { X509Certificate } from 'node:crypto';
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { ImpoundError } from '../../errors.ts';
 import type { Grant } from './grants.ts';
 
 /** Requests at once. */
@@ -31,8 +34,27 @@ export interface Refusal extends Error {
   readonly $metadata: { readonly httpStatusCode: number };
 }
 
-export function connections(): Connections {
-  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+export interface ConnectionOptions {
+  /** PEM, trusted beside what Node trusts. */
+  readonly ca: string | undefined;
+  /** Ends every request. */
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Way {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
+  readonly signal: AbortSignal | undefined;
+}
+
+export function connections({ ca, signal }: ConnectionOptions): Connections {
+  // made once: some 150 authorities are parsed for it
+  const trusting = ca === undefined ? {} : { secureContext: trustingToo(ca) };
+  const way: Way = {
+    http: new HttpAgent({ keepAlive: true }),
+    https: new HttpsAgent({ keepAlive: true, ...trusting }),
+    signal,
+  };
   const waiting: (() => void)[] = [];
   let free = REQUESTS;
   return {
@@ -40,7 +62,8 @@ export function connections(): Connections {
       if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
       else free--;
       try {
-        return await put(await granted(), bytes, agents);
+        signal?.throwIfAborted();
+        return await put(await granted(), bytes, way);
       } finally {
         const next = waiting.shift();
         if (next === undefined) free++;
@@ -48,16 +71,27 @@ export function connections(): Connections {
       }
     },
     close() {
-      agents.http.destroy();
-      agents.https.destroy();
+      way.http.destroy();
+      way.https.destroy();
     },
   };
+}
+
+/** Throws `certificate-unreadable`: Node itself would pass over what is no certificate. */
+function trustingToo(ca: string): SecureContext {
+  try {
+    new X509Certificate(ca);
+    return createSecureContext({ ca: [...getCACertificates('default'), ca] });
+  } catch (error) {
+    const message = 'the authority to be trusted is no certificate: give it as PEM';
+    throw new ImpoundError('certificate-unreadable', message, { operation: 'read certificate', cause: error });
+  }
 }
 
 async function put(
   { url: text, headers: signed }: Grant,
   bytes: Uint8Array,
-  agents: { readonly http: HttpAgent; readonly https: HttpsAgent },
+  { http, https, signal }: Way,
 ): Promise<string | undefined> {
   const url = new URL(text);
   const length = signed['content-length'];
@@ -65,10 +99,11 @@ async function put(
     throw new Error(`the URL is granted for ${length} bytes, there are ${bytes.length}`);
   const asking = bytes.length >= ASK_BYTES;
   const headers = { ...signed, ...(asking ? { expect: '100-continue' } : {}) };
+  const options = { method: 'PUT', headers, ...(signal === undefined ? {} : { signal }) };
   const outgoing =
     url.protocol === 'https:'
-      ? httpsRequest(url, { method: 'PUT', headers, agent: agents.https })
-      : httpRequest(url, { method: 'PUT', headers, agent: agents.http });
+      ? httpsRequest(url, { ...options, agent: https })
+      : httpRequest(url, { ...options, agent: http });
   return exchange(outgoing, bytes, asking);
 }
 

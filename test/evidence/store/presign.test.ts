@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectRetentionCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { type Protection, S3Bucket } from '../../../evidence/store/s3/bucket.ts';
 import { s3Client } from '../../../evidence/store/s3/client.ts';
+import { contiguousParts } from '../../../evidence/store/s3/listing.ts';
 import { presign } from '../../../evidence/store/s3/presign.ts';
 import { type BucketGrantsOptions, bucketGrants } from '../../../evidence/store/s3/presigned-grants.ts';
 import { S3Store } from '../../../evidence/store/s3/store.ts';
@@ -132,7 +133,7 @@ test('a part is bound to its number, its upload and its bytes', async (t) => {
   ] as const;
   for (const [name, sending, expected] of all) {
     assert.equal(await answerTo(grant, first, sending), expected, name);
-    assert.deepEqual(await bucket.contiguousParts(`one/${PATH}`, upload), [], name);
+    assert.deepEqual(await contiguousParts(bucket, `one/${PATH}`, upload), [], name);
   }
   assert.equal(await answerTo(grant, first), '200');
   assert.equal(await grants.finishedPart({ ...claim(first), upload, number: 1 }), true);
@@ -240,6 +241,9 @@ test('an upload is completed by all of its parts as they were named, and by noth
   const names = await complete(parts);
   assert.ok(names.versionId);
   assert.deepEqual(await complete(parts), names);
+  assert.deepEqual(await grants.finishedUpload(PATH, parts), names);
+  assert.equal(await grants.finishedUpload(OTHER_PATH, parts), undefined);
+  await assert.rejects(grants.finishedUpload(PATH, [one, two]), { code: 'object-exists' });
   await assert.rejects(complete([one, two]), { code: 'object-exists' });
 });
 

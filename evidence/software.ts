@@ -1,4 +1,4 @@
-// Name and version, for the custody chain and bag-info.
+// Name and version of this program, for the custody chain and bag-info.
 import { readFile } from 'node:fs/promises';
 
 /** "Impound 0.1.0"; package.json stands one level up in a checkout, two in a build. */
