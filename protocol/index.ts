@@ -1,6 +1,31 @@
 // The door of the room: what crosses a wire.
 
 export {
+  AGENT_AUDIENCE,
+  type AgentCall,
+  agentCall,
+  BEAT_SECONDS,
+  type CallResult,
+  type CaptureOrder,
+  callsReply,
+  callsRequest,
+  type EndRequest,
+  endRequest,
+  grantValue,
+  MAX_CALLS,
+  MAX_CALLS_BYTES,
+  MAX_END_BYTES,
+  namesValue,
+  POLL_SECONDS,
+  PROTOCOL_VERSIONS,
+  pollReply,
+  pollRequest,
+  type SessionRequest,
+  SILENCE_SECONDS,
+  sessionReply,
+  sessionRequest,
+} from './agent/messages.ts';
+export {
   FINALIZER,
   type NodeCapture,
   type NodeCaptureCondition,

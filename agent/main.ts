@@ -1,0 +1,76 @@
+// The DaemonSet's program: asks the controller for work, and does it. It listens nowhere and keeps nothing.
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { boundMemory, saveMemory } from '../capture/memory.ts';
+import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
+import { software } from '../evidence/software.ts';
+import { createLog } from '../log.ts';
+import { type AgentConfig, readAgentConfig } from './config.ts';
+import type { NodeSettings } from './context.ts';
+import { hostAt } from './host/host.ts';
+import { captureFor } from './remote/capture.ts';
+import { openLink } from './remote/link.ts';
+import { nodeSettings } from './settings.ts';
+
+const FIRST_PAUSE = 250;
+const LONGEST_PAUSE = 10_000;
+
+async function main(config: AgentConfig, log: Logger): Promise<void> {
+  const stopped = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopped.abort());
+  const { signal } = stopped;
+  const name = await software();
+  const host = hostAt(config.root);
+  const settings = settingsOf(config, nodeSettings(host));
+  const link = await openLink({ url: config.controller, ca: config.ca, token: config.token, software: name, log });
+  log.info('asking for work', { controller: config.controller, software: name });
+  let pause = FIRST_PAUSE;
+  while (!signal.aborted) {
+    try {
+      const order = await link.poll(signal);
+      pause = FIRST_PAUSE;
+      if (order === undefined) continue;
+      const ca = await readFile(config.ca, 'utf8');
+      const { leftBehind } = await captureFor({ order, link, host, settings, ca, software: name, signal, log });
+      log.info('a capture has ended', { capture: order.name });
+      if (leftBehind) startAnew(log);
+    } catch (error) {
+      if (signal.aborted) break;
+      const code = error instanceof ImpoundError ? error.code : 'internal';
+      log.warn('will ask again', { error: describeError(error), code, milliseconds: pause });
+      await sleep(Math.random() * pause, undefined, { signal }).catch(() => undefined);
+      pause = Math.min(pause * 2, LONGEST_PAUSE);
+    }
+  }
+  link.close();
+}
+
+function settingsOf({ docker, containerd, cri }: AgentConfig, settings: NodeSettings): NodeSettings {
+  const named = (socket: string | undefined): readonly string[] | undefined =>
+    socket === undefined ? undefined : [socket];
+  return {
+    ...settings,
+    dockerSockets: named(docker) ?? settings.dockerSockets,
+    containerdSockets: named(containerd) ?? settings.containerdSockets,
+    criSockets: named(cri ?? containerd) ?? settings.criSockets,
+  };
+}
+
+/** A thread that waits for good would hold memory for good: execve(2) ends it, and this begins anew. */
+function startAnew(log: Logger): void {
+  log.info('a read that never ends was left behind: starting anew');
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], process.env);
+}
+
+boundMemory();
+saveMemory();
+
+try {
+  const config = readAgentConfig(process.argv.slice(2));
+  await main(config, createLog(config.logLevel));
+  process.exit(0); // idle threads are not waited for
+} catch (error) {
+  const usage = error instanceof ImpoundError && error.code === 'usage';
+  process.stderr.write(`impound-agent: ${describeError(error)}\n`);
+  process.exit(usage ? 64 : 2);
+}

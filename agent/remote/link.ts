@@ -1,0 +1,216 @@
+// Speaks to the controller: who leads is found by asking, an answer that is lost is asked for again, and what comes is
+// checked before it is believed.
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
+import { describeError, errnoOf, ImpoundError, type Logger, retrying } from '../../evidence/index.ts';
+import {
+  type AgentCall,
+  type CallResult,
+  type CaptureOrder,
+  callsReply,
+  type EndRequest,
+  POLL_SECONDS,
+  PROTOCOL_VERSIONS,
+  pollReply,
+  type SessionRequest,
+  sessionReply,
+} from '../../protocol/index.ts';
+
+const SILENCE_MILLISECONDS = 15_000;
+/** A poll that nobody answers in its time is as good as dead. */
+const POLL_MILLISECONDS = (POLL_SECONDS + 10) * 1000;
+/** For how long a capture waits for a controller that is away; another replica takes over in a fraction of it. */
+const PATIENCE = { milliseconds: 600_000 };
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+/** Of a chain of replicas that each name another. */
+const MAX_REDIRECTS = 3;
+
+export interface LinkOptions {
+  /** Of the service: https://impound-controller.impound-system.svc:8443 */
+  readonly url: string;
+  /** PEM file of the authority that the controller's certificate is of. */
+  readonly ca: string;
+  /** File of the projected token, which the kubelet changes for a newer one. */
+  readonly token: string;
+  readonly software: string;
+  readonly log: Logger;
+}
+
+/**
+ * All throw ImpoundError: `capture-over` where the controller wants no more of it, `controller-denied`,
+ * `controller-refused`, `controller-unreachable`, `aborted`.
+ */
+export interface Link {
+  /** Undefined where there is nothing to do yet. One try: whoever polls waits and asks again. */
+  poll(signal: AbortSignal): Promise<CaptureOrder | undefined>;
+  begin(uid: string, request: SessionRequest): Promise<number>;
+  calls(uid: string, session: number, calls: readonly AgentCall[]): Promise<Answered>;
+  end(uid: string, request: EndRequest): Promise<void>;
+  close(): void;
+}
+
+export interface Answered {
+  readonly results: readonly CallResult[];
+  /** Why collecting is to end. */
+  readonly stop: string | undefined;
+}
+
+/** What the controller said instead of an answer. */
+class Refused extends Error {
+  readonly status: number;
+  readonly leader: string | undefined;
+
+  constructor(status: number, message: string, leader: string | undefined) {
+    super(message);
+    this.status = status;
+    this.leader = leader;
+  }
+}
+
+export async function openLink({ url, ca, token, software, log }: LinkOptions): Promise<Link> {
+  const service = new URL(url);
+  const authority = await readFile(ca, 'utf8').catch((cause: unknown) => {
+    throw linkError(
+      'controller-refused',
+      `cannot read the controller's authority ${ca}: ${describeError(cause)}`,
+      cause,
+    );
+  });
+  const agent = new Agent({ keepAlive: true, ca: authority, maxSockets: 16 });
+  /** The replica that leads, as far as it is known; else whichever the service leads to. */
+  let leader: URL | undefined;
+
+  const ask = async (path: string, body: object, milliseconds: number, signal?: AbortSignal): Promise<unknown> => {
+    for (let redirects = 0; ; redirects++) {
+      try {
+        return await send({ base: leader ?? service, path, body, milliseconds, signal });
+      } catch (error) {
+        const named = error instanceof Refused && error.status === 421 ? error.leader : undefined;
+        if (named === undefined || redirects >= MAX_REDIRECTS) {
+          leader = undefined;
+          throw error;
+        }
+        leader = new URL(named);
+        log.debug('another replica leads', { leader: named });
+      }
+    }
+  };
+  const send = async (sent: Sent): Promise<unknown> => {
+    const bytes = Buffer.from(JSON.stringify(sent.body));
+    const headers = {
+      authorization: `Bearer ${(await readFile(token, 'utf8')).trim()}`,
+      'content-type': 'application/json',
+      'content-length': bytes.length,
+      'user-agent': software,
+    };
+    const answered = Promise.withResolvers<IncomingMessage>();
+    const outgoing = httpsRequest(new URL(sent.path, sent.base), {
+      method: 'POST',
+      headers,
+      agent,
+      // a replica is asked by its address; its certificate has the service's name
+      servername: service.hostname,
+      ...(sent.signal === undefined ? {} : { signal: sent.signal }),
+    });
+    outgoing.setTimeout(sent.milliseconds, () => outgoing.destroy(silence(sent.milliseconds)));
+    outgoing.on('response', answered.resolve).on('error', answered.reject).end(bytes);
+    return replyOf(await answered.promise);
+  };
+  /** Again and again as long as there is hope. */
+  const insist = async (path: string, body: object): Promise<unknown> => {
+    try {
+      return await retrying(() => ask(path, body, SILENCE_MILLISECONDS), isHopeful, PATIENCE);
+    } catch (error) {
+      throw failure(error);
+    }
+  };
+  const pathOf = (uid: string, verb: string): string => `/agent/v1/captures/${encodeURIComponent(uid)}/${verb}`;
+
+  return {
+    async poll(signal) {
+      try {
+        const body = { versions: PROTOCOL_VERSIONS, software };
+        const { capture } = pollReply.parse(await ask('/agent/v1/poll', body, POLL_MILLISECONDS, signal));
+        return capture ?? undefined;
+      } catch (error) {
+        throw failure(error);
+      }
+    },
+    async begin(uid, request) {
+      return sessionReply.parse(await insist(pathOf(uid, 'session'), request)).session;
+    },
+    async calls(uid, session, calls) {
+      const { results, stop } = callsReply.parse(await insist(pathOf(uid, 'calls'), { session, calls }));
+      if (results.length !== calls.length)
+        throw linkError('controller-refused', `${results.length} answers came to ${calls.length} calls`);
+      return { results, stop: stop ?? undefined };
+    },
+    async end(uid, request) {
+      await insist(pathOf(uid, 'end'), request);
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+interface Sent {
+  readonly base: URL;
+  readonly path: string;
+  readonly body: object;
+  readonly milliseconds: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function replyOf(answer: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) throw new Error(`the controller's answer has more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString();
+  const { statusCode = 0 } = answer;
+  if (statusCode >= 200 && statusCode <= 299) return JSON.parse(text);
+  let told: { readonly detail?: unknown; readonly leader?: unknown } = {};
+  try {
+    told = JSON.parse(text) as typeof told;
+  } catch {
+    // not the controller's own words: the status has to do
+  }
+  const detail = typeof told.detail === 'string' ? told.detail.slice(0, 500) : `HTTP ${statusCode}`;
+  const leader = typeof told.leader === 'string' && URL.canParse(told.leader) ? told.leader : undefined;
+  throw new Refused(statusCode, detail, leader);
+}
+
+/** A token may be between two of its lives, a replica between two leaders. */
+function isHopeful(error: unknown): boolean {
+  if (!(error instanceof Refused)) return !(error instanceof ImpoundError);
+  return error.status === 401 || error.status === 421 || error.status === 429 || error.status >= 500;
+}
+
+function failure(error: unknown): unknown {
+  if (error instanceof ImpoundError) return error;
+  if (error instanceof Refused) {
+    const { status, message } = error;
+    if (status === 404 || status === 409) return linkError('capture-over', message, error);
+    if (status === 401 || status === 403)
+      return linkError('controller-denied', `the controller does not take this agent's token: ${message}`, error);
+    return linkError('controller-refused', `the controller refused: ${message}`, error);
+  }
+  if (error instanceof Error && error.name === 'AbortError') return linkError('aborted', 'given up', error);
+  const reason = errnoOf(error) ?? describeError(error);
+  return linkError('controller-unreachable', `no answer from the controller: ${reason}`, error);
+}
+
+function linkError(
+  code: 'capture-over' | 'controller-denied' | 'controller-refused' | 'controller-unreachable' | 'aborted',
+  message: string,
+  cause?: unknown,
+): ImpoundError {
+  return new ImpoundError(code, message, { operation: 'ask the controller', cause });
+}
+
+function silence(milliseconds: number): Error {
+  return Object.assign(new Error(`nothing for ${milliseconds / 1000} s`), { code: 'ETIMEDOUT' });
+}
