@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { table } from '../cli/terminal/text.ts';
 import { measureAge } from './age.ts';
 import { measureBulk } from './bulk.ts';
+import { measureCluster } from './cluster.ts';
 import { measureDisk } from './disk.ts';
 import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
@@ -24,6 +25,7 @@ const results: Measured[] = [
   ...(await measureBulk(rounds)),
   ...(await measureAge(rounds)),
   ...(await measureS3(rounds)),
+  ...(await measureCluster(rounds)),
   ...(await measureDisk(rounds)),
   await measureMemory(gibibytes),
 ];

@@ -9,6 +9,7 @@ export type ProblemCode =
   | 'method-not-allowed'
   | 'unauthenticated'
   | 'forbidden'
+  | 'access-unrecorded'
   | 'conflict'
   | 'range-invalid'
   | 'not-leader'

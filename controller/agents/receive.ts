@@ -1,0 +1,21 @@
+// Bytes of a store that is no server of its own: taken here, by the grant in the URL, and answered in the store's terms.
+
+import { Problem } from '../http/problem.ts';
+import type { Reply } from '../http/route.ts';
+import type { Receive } from './routes.ts';
+
+export const receiveBytes: Receive = async (live, grant, body, length): Promise<Reply> => {
+  const { receive } = live.uploads;
+  if (receive === undefined) throw new Problem(404, 'not-found', "this store takes its objects' bytes itself");
+  const received = await receive(grant, body, length);
+  const text = Buffer.from(received.body);
+  return {
+    status: received.status,
+    headers: { ...received.headers, 'content-length': String(text.length) },
+    stream: once(text),
+  };
+};
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
+}

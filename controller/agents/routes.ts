@@ -1,0 +1,145 @@
+// The agent protocol over HTTPS: docs/agent-protocol.md. Only the leader answers; any other replica says who that is.
+import {
+  callsRequest,
+  endRequest,
+  MAX_CALLS_BYTES,
+  MAX_END_BYTES,
+  POLL_SECONDS,
+  PROTOCOL_VERSIONS,
+  pollRequest,
+  sessionRequest,
+} from '../../protocol/index.ts';
+import type { LiveCapture } from '../captures/live.ts';
+import type { AgentIdentity, Identities } from '../http/identity.ts';
+import { Problem } from '../http/problem.ts';
+import type { Call, Reply, Route } from '../http/route.ts';
+import type { AgentDesk } from './desk.ts';
+import type { AgentLimits } from './limits.ts';
+
+/** Receives the bytes of a store that takes them through the controller. */
+export type Receive = (
+  live: LiveCapture,
+  grant: string,
+  body: AsyncIterable<Uint8Array>,
+  length: number | undefined,
+) => Promise<Reply>;
+
+export interface AgentRoutesOptions {
+  readonly identities: Identities;
+  readonly desk: AgentDesk;
+  readonly limits: AgentLimits;
+  /** Throws the Problem 421 where this replica does not lead, 503 where nobody does. */
+  readonly assertLeader: () => void;
+  /** Any live capture by its uid, whichever its node. */
+  readonly live: (uid: string) => LiveCapture | undefined;
+  readonly receive: Receive;
+}
+
+export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
+  const { identities, desk, assertLeader } = options;
+  const inFlight = new Map<string, number>();
+
+  /** Who asks, and no more of them at once than an agent needs. */
+  const asAgent = async (call: Call, work: (identity: AgentIdentity) => Promise<Reply>): Promise<Reply> => {
+    assertVersion(call);
+    assertLeader();
+    const identity = await identities.agent(call.token);
+    const count = inFlight.get(identity.podUid) ?? 0;
+    if (count >= options.limits.requests) throw new Problem(429, 'too-many', 'this agent has too many requests open');
+    inFlight.set(identity.podUid, count + 1);
+    try {
+      return await work(identity);
+    } finally {
+      const left = (inFlight.get(identity.podUid) ?? 1) - 1;
+      if (left > 0) inFlight.set(identity.podUid, left);
+      else inFlight.delete(identity.podUid);
+    }
+  };
+  const liveOf = ({ params }: Call, { node }: AgentIdentity): LiveCapture => {
+    const { uid = '' } = params;
+    const live = desk.find(uid, node);
+    if (live !== undefined) return live;
+    // another node's is not told from one that there is not
+    throw new Problem(404, 'not-found', 'this node has no such capture now');
+  };
+
+  return [
+    {
+      method: 'POST',
+      path: '/agent/{version}/poll',
+      name: 'agent-poll',
+      handle: (call) =>
+        asAgent(call, async ({ node }) => {
+          const { versions } = await call.json(pollRequest);
+          const version = PROTOCOL_VERSIONS.find((known) => versions.includes(known));
+          if (version === undefined) throw unknownVersion();
+          const signal = AbortSignal.any([call.signal, AbortSignal.timeout(POLL_SECONDS * 1000)]);
+          const capture = (await desk.next(node, signal)) ?? null;
+          assertLeader(); // it may have been lost while this waited
+          return { json: { version, capture } };
+        }),
+    },
+    {
+      method: 'POST',
+      path: '/agent/{version}/captures/{uid}/session',
+      name: 'agent-session',
+      handle: (call) =>
+        asAgent(call, async (identity) => {
+          const request = await call.json(sessionRequest);
+          const { number } = await liveOf(call, identity).begin(identity, request);
+          return { json: { session: number } };
+        }),
+    },
+    {
+      method: 'POST',
+      path: '/agent/{version}/captures/{uid}/calls',
+      name: 'agent-calls',
+      handle: (call) =>
+        asAgent(call, async (identity) => {
+          const { session, calls } = await call.json(callsRequest, MAX_CALLS_BYTES);
+          const live = liveOf(call, identity);
+          const results = await live.open(session, identity).calls(calls);
+          return { json: { results, stop: live.stopping ?? null } };
+        }),
+    },
+    {
+      method: 'POST',
+      path: '/agent/{version}/captures/{uid}/end',
+      name: 'agent-end',
+      handle: (call) =>
+        asAgent(call, async (identity) => {
+          const end = await call.json(endRequest, MAX_END_BYTES);
+          const live = liveOf(call, identity);
+          await live.finish(live.open(end.session, identity), end);
+          return { json: {} };
+        }),
+    },
+    {
+      // the URL that was granted says all: it is for these bytes, whoever sends them
+      method: 'PUT',
+      path: '/agent/{version}/bytes/{uid}',
+      name: 'agent-bytes',
+      async handle(call) {
+        assertVersion(call);
+        assertLeader();
+        const live = options.live(call.params.uid ?? '');
+        const grant = call.url.searchParams.get('grant');
+        if (live === undefined || grant === null) throw new Problem(404, 'not-found', 'there is no such capture now');
+        const length = call.request.headers['content-length'];
+        return options.receive(live, grant, call.request, length === undefined ? undefined : Number(length));
+      },
+    },
+  ];
+}
+
+function assertVersion({ params }: Call): void {
+  if (PROTOCOL_VERSIONS.some((version) => version === params.version)) return;
+  throw unknownVersion();
+}
+
+function unknownVersion(): Problem {
+  const versions = PROTOCOL_VERSIONS.join(', ');
+  return new Problem(404, 'protocol-unknown', `the agent protocol is spoken in ${versions}`, {
+    versions: PROTOCOL_VERSIONS,
+  });
+}

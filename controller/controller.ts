@@ -1,0 +1,208 @@
+// The controller as a whole: one watch, one election, one queue, one server, and what they share.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, type Logger, systemClock } from '../evidence/index.ts';
+import type { NodeCapture } from '../protocol/index.ts';
+import { AgentDesk } from './agents/desk.ts';
+import { AGENT_LIMITS, type AgentLimits } from './agents/limits.ts';
+import { receiveBytes } from './agents/receive.ts';
+import { agentRoutes } from './agents/routes.ts';
+import { LiveCaptures, uidOf } from './captures/registry.ts';
+import { bundleStore, grantSecret, openSigner, openStore } from './captures/stores.ts';
+import { survey } from './captures/survey.ts';
+import type { ControllerConfig } from './config.ts';
+import { NODES } from './containment/node.ts';
+import { openEvents } from './events.ts';
+import { healthRoutes } from './health.ts';
+import { identities } from './http/identities.ts';
+import { Problem } from './http/problem.ts';
+import { startServer } from './http/server.ts';
+import type { Kubernetes, KubernetesObject } from './kubernetes/client.ts';
+import { elect } from './kubernetes/lease.ts';
+import { workQueue } from './kubernetes/queue.ts';
+import { watchObjects } from './kubernetes/watch.ts';
+import { metrics } from './metrics.ts';
+import { capturesByName, type Parsed, uidLookup } from './objects.ts';
+import { peoplesCaptures } from './people/access.ts';
+import { peopleRoutes } from './people/routes.ts';
+import type { Reconciling } from './reconcile/phase.ts';
+import { reconcile } from './reconcile/reconcile.ts';
+import { CAPTURES } from './reconcile/status.ts';
+import { suspectsOf } from './standing.ts';
+import type { Tell } from './tell.ts';
+
+const LEASE = 'impound-controller';
+/** Captures worked on at once; each mostly waits. */
+const CONCURRENCY = 8;
+const GRACE_MILLISECONDS = 5000;
+
+export interface ControllerOptions {
+  readonly config: ControllerConfig;
+  readonly kubernetes: Kubernetes;
+  readonly software: string;
+  readonly log: Logger;
+  /** Ends it in order: what is begun stands in store and status, for the next leader. */
+  readonly signal: AbortSignal;
+}
+
+export interface Controller {
+  readonly port: number;
+  /** When all is ended. */
+  readonly ended: Promise<void>;
+}
+
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { config, kubernetes, software, log, signal } = options;
+  const { pod } = config;
+  const clock = systemClock;
+  const figures = metrics();
+  const [store, signer, secret] = await Promise.all([openStore(config), openSigner(config), grantSecret(config)]);
+  // a store that cannot be written to is known before anybody needs it
+  await store.prepare();
+  await store.finish();
+  const limits: AgentLimits = {
+    ...AGENT_LIMITS,
+    bytes: config.agents.maxBytes,
+    artefacts: config.agents.maxArtefacts,
+  };
+  const events = openEvents(kubernetes, { log, clock, instance: pod.name });
+  const desk = new AgentDesk();
+  const parsed: Parsed = capturesByName(log);
+  let steppedDown: string | undefined;
+
+  const live = new LiveCaptures({
+    async optionsOf(capture, bundle) {
+      const own = bundleStore(store, config, capture, bundle);
+      await own.prepare();
+      const actor = { kind: 'controller', name: pod.name, node: pod.node } as const;
+      const url = `${config.service ?? ''}/agent/v1/bytes/${uidOf(capture)}`;
+      const uploads = own.uploads({ seconds: config.agents.grantSeconds, receiver: { url, secret } });
+      const custody = { store: own, signer, actor, clock, software };
+      return { custody, uploads, limits, tsa: config.tsa, log, refused: figures.refusedAgent };
+    },
+    surveyOf: (capture, opened, ending) => survey({ capture, live: opened, kubernetes, log, signal: ending }),
+    changed: (name) => queue.add(name),
+  });
+  const tell: Tell = (capture, type, reason, message) => {
+    const { name, uid = '' } = capture.metadata;
+    log.info(message, { capture: name, reason });
+    const nodeUid = nodes.get(capture.spec.node)?.metadata.uid;
+    const node = { apiVersion: 'v1', kind: 'Node', name: capture.spec.node, uid: nodeUid ?? capture.spec.node };
+    const own = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', name, uid };
+    events.emit({ type, reason, message, regarding: [own, node] });
+  };
+  const context = (): Reconciling => ({
+    ...{ kubernetes, config, clock, log, signer, software, store, live, desk, tell, steppedDown },
+  });
+  const queue = workQueue({
+    concurrency: CONCURRENCY,
+    log,
+    async work(name) {
+      if (!election.isLeader()) return undefined;
+      const capture = parsed.get(name);
+      if (capture === undefined) return undefined;
+      const began = performance.now();
+      const phase = capture.status?.phase ?? 'Pending';
+      const seconds = (): number => (performance.now() - began) / 1000;
+      try {
+        const done = await reconcile(capture, context(), election.isLeader);
+        figures.reconciled(phase, 'done', seconds());
+        return done;
+      } catch (error) {
+        figures.reconciled(phase, 'failed', seconds());
+        throw error;
+      }
+    },
+  });
+  const changed = (name: string, object: KubernetesObject | undefined): void => {
+    const before = parsed.get(name);
+    const capture = parsed.set(name, object);
+    if (capture === undefined && before !== undefined) {
+      desk.withdraw(uidOf(before));
+      live.forget(uidOf(before));
+    }
+    figures.captures(parsed.byPhase());
+    leaveSuspect();
+    if (election.isLeader()) queue.add(name);
+  };
+  const suspects = (): readonly NodeCapture[] => suspectsOf(parsed.all(), pod.node);
+  const leaveSuspect = (): void => {
+    const [suspect] = suspects();
+    if (suspect === undefined || !election.isLeader()) return;
+    const note = `${pod.name} on node ${pod.node}, which capture ${suspect.metadata.name} (${uidOf(suspect)}) suspects`;
+    log.warn('this replica stands on a suspect node, and leads no more', { node: pod.node });
+    void election.stepDown(() => suspects().length === 0, note);
+  };
+  const assertLeader = (): void => {
+    if (election.isLeader()) return;
+    const leader = election.leader();
+    if (leader?.address !== undefined && leader.identity !== pod.name)
+      throw new Problem(421, 'not-leader', 'another replica leads', { leader: leader.address });
+    throw new Problem(503, 'unavailable', 'no replica leads now: ask again', { retryAfter: 1 });
+  };
+
+  const nodes = watchObjects<KubernetesObject>({ kubernetes, path: NODES, log, signal, changed: () => undefined });
+  const podsPath = `/api/v1/namespaces/${pod.namespace}/pods`;
+  const pods = watchObjects<KubernetesObject>({ kubernetes, path: podsPath, log, signal, changed: () => undefined });
+  const nodeUid = uidLookup(kubernetes, NODES, (name) => nodes.get(name));
+  const podUid = uidLookup(kubernetes, podsPath, (name) => pods.get(`${pod.namespace}/${name}`));
+  const who = identities({
+    ...{ api: kubernetes, clock, namespace: pod.namespace, nodeUid, podUid },
+    serviceAccount: config.agents.serviceAccount,
+    refused: figures.refusedToken,
+  });
+  const server = await startServer({
+    routes: [
+      ...healthRoutes({ metrics: figures, unready: () => unready() }),
+      ...agentRoutes({
+        ...{ identities: who, desk, limits, assertLeader },
+        live: (uid) => live.get(uid),
+        receive: receiveBytes,
+      }),
+      ...peopleRoutes({
+        identities: who,
+        log,
+        captures: peoplesCaptures({
+          ...{ live, store, config, signer, clock, kubernetes, assertLeader },
+          list: () => parsed.all(),
+          find: (name) => parsed.get(name),
+        }),
+      }),
+    ],
+    tls: { cert: config.listen.certificate, key: config.listen.key },
+    ...{ host: config.listen.host, port: config.listen.port, log },
+    observe: ({ route, status, seconds }) => figures.request(route, status, seconds),
+  });
+  const host = pod.address.includes(':') ? `[${pod.address}]` : pod.address;
+  const election = elect({
+    ...{ kubernetes, namespace: pod.namespace, name: LEASE, identity: pod.name, log, signal },
+    annotations: { 'impound.dev/address': `https://${host}:${server.port}` },
+    mayLead: () => watch.healthy && suspects().length === 0,
+    async led(over, taken) {
+      steppedDown = taken.steppedDown;
+      figures.leads(true);
+      for (const { metadata } of parsed.all()) queue.add(metadata.name);
+      await aborted(over);
+      figures.leads(false);
+      desk.clear();
+      live.forgetAll();
+    },
+  });
+  const watch = watchObjects<KubernetesObject>({ kubernetes, path: CAPTURES, log, signal, changed });
+  const unready = (): string | undefined => (watch.healthy ? undefined : 'the NodeCaptures are not known yet');
+
+  const end = async (): Promise<void> => {
+    await aborted(signal);
+    await Promise.all([server.close(GRACE_MILLISECONDS), election.ended, queue.stop()]);
+    await Promise.race([events.settled(), sleep(GRACE_MILLISECONDS)]);
+    await Promise.all([watch.ended, nodes.ended, pods.ended]);
+  };
+  return {
+    port: server.port,
+    ended: end().catch((error) => log.error('it did not end in order', { error: describeError(error) })),
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,65 @@
+// The Deployment's program: reads its configuration, and runs the controller until it is told to end.
+import { parseArgs } from 'node:util';
+import { boundMemory } from '../capture/memory.ts';
+import { describeError, ImpoundError } from '../evidence/index.ts';
+import { software } from '../evidence/software.ts';
+import { createLog } from '../log.ts';
+import { readConfig } from './config.ts';
+import { startController } from './controller.ts';
+import { readAccess } from './kubernetes/access.ts';
+import { kubernetes } from './kubernetes/client.ts';
+
+const OPTIONS = {
+  config: { type: 'string', default: '/etc/impound/controller.yaml' },
+  kubeconfig: { type: 'string' },
+  'log-level': { type: 'string', default: 'info' },
+} as const;
+
+const USAGE = `impound-controller: captures nodes as NodeCaptures ask for
+
+  --config FILE      YAML (/etc/impound/controller.yaml)
+  --kubeconfig FILE  instead of the pod's service account
+  --log-level        error, warn, info or debug (info)
+From the environment: POD_NAMESPACE, POD_NAME, NODE_NAME, POD_IP`;
+
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
+async function main(): Promise<void> {
+  const { values } = readArguments();
+  const level = LEVELS.find((known) => known === values['log-level']);
+  if (level === undefined) throw usage(`--log-level is one of ${LEVELS.join(', ')}`);
+  const log = createLog(level);
+  const config = await readConfig(values.config, process.env);
+  const stopped = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopped.abort());
+  const api = kubernetes(await readAccess(values.kubeconfig));
+  const { port, ended } = await startController({
+    ...{ config, kubernetes: api, log, signal: stopped.signal },
+    software: await software(),
+  });
+  log.info('listening', { port, pod: config.pod.name, node: config.pod.node, store: config.store.url });
+  await ended;
+  api.close();
+}
+
+function readArguments() {
+  try {
+    return parseArgs({ options: OPTIONS, strict: true });
+  } catch (cause) {
+    throw usage(describeError(cause));
+  }
+}
+
+function usage(message: string): ImpoundError {
+  return new ImpoundError('usage', `${message}\n\n${USAGE}`, { operation: 'read arguments' });
+}
+
+boundMemory();
+try {
+  await main();
+  process.exit(0); // idle threads and sockets are not waited for
+} catch (error) {
+  const isUsage = error instanceof ImpoundError && error.code === 'usage';
+  process.stderr.write(`impound-controller: ${describeError(error)}\n`);
+  process.exit(isUsage ? 64 : 2);
+}

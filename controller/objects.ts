@@ -1,0 +1,58 @@
+// Objects of the watches as they are used: captures read by their schema, uids of nodes and pods by name.
+import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
+import { type NodeCapture, parseNodeCapture } from '../protocol/index.ts';
+import type { Kubernetes, KubernetesObject } from './kubernetes/client.ts';
+
+export interface Parsed {
+  get(name: string): NodeCapture | undefined;
+  all(): readonly NodeCapture[];
+  /** As the watch tells of it; what is no NodeCapture of this version is logged and left alone. */
+  set(name: string, object: KubernetesObject | undefined): NodeCapture | undefined;
+  byPhase(): ReadonlyMap<string, number>;
+}
+
+export function capturesByName(log: Logger): Parsed {
+  const captures = new Map<string, NodeCapture>();
+  return {
+    get: (name) => captures.get(name),
+    all: () => [...captures.values()],
+    set(name, object) {
+      captures.delete(name);
+      if (object === undefined) return undefined;
+      try {
+        const capture = parseNodeCapture(object);
+        captures.set(name, capture);
+        return capture;
+      } catch (error) {
+        log.error('a NodeCapture cannot be read by this version', { capture: name, error: describeError(error) });
+        return undefined;
+      }
+    },
+    byPhase() {
+      const counts = new Map<string, number>();
+      for (const { status } of captures.values()) {
+        const phase = status?.phase ?? 'Pending';
+        counts.set(phase, (counts.get(phase) ?? 0) + 1);
+      }
+      return counts;
+    },
+  };
+}
+
+/** From the watch; what it does not know yet is asked for. Undefined where there is no such object. */
+export function uidLookup(
+  kubernetes: Kubernetes,
+  path: string,
+  watched: (name: string) => KubernetesObject | undefined,
+): (name: string) => Promise<string | undefined> {
+  return async (name) => {
+    const known = watched(name)?.metadata.uid;
+    if (known !== undefined) return known;
+    try {
+      return (await kubernetes.get<KubernetesObject>(`${path}/${encodeURIComponent(name)}`)).metadata.uid;
+    } catch (error) {
+      if (error instanceof ImpoundError && error.code === 'api-missing') return undefined;
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,71 @@
+// Protecting: the grant is stored, the agent is told, and the node is held and cordoned while it already collects.
+import type { NodeCapture } from '../../protocol/index.ts';
+import { applyHold, type HoldOutcome, verifyHold } from '../containment/hold.ts';
+import { findNode } from '../containment/node.ts';
+import { priorFor } from '../containment/prior.ts';
+import { secondsLeft } from './deadline.ts';
+import { listCaptures } from './list.ts';
+import { isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
+import { type Said, writeStatus } from './status.ts';
+
+export const protect: PhaseFunction = async (capture, context) => {
+  const { kubernetes, clock, desk, live, steppedDown, tell } = context;
+  const { metadata, spec } = capture;
+  const opened = await live.open(capture);
+  if (steppedDown?.includes(metadata.uid ?? '') && !opened.has('note', 'replica-on-suspect'))
+    await opened.chain.append('note', { reason: 'replica-on-suspect', replica: steppedDown });
+  if (!isUnwanted(capture)) desk.offer(metadata.uid ?? '', spec.node, opened, secondsLeft(capture, clock));
+  live.survey(capture);
+  const granted: Said = {
+    type: 'Granted',
+    status: 'True',
+    reason: 'Stored',
+    message: `signed by key ${context.signer.keyid}`,
+  };
+  const { recorded, said } = await hold(capture, context);
+  tell(capture, 'Normal', 'Granted', `evidence of node ${spec.node} goes to ${capture.status?.bundle?.url ?? ''}`);
+  const change = { phase: 'Collecting', said: [granted, said], bundle: bundleOf(recorded, opened.chain.head) } as const;
+  return { kind: 'on', capture: await writeStatus(kubernetes, clock, recorded, change) };
+};
+
+export function bundleOf({ status }: NodeCapture, head: { readonly sequence: number; readonly sha256: string }) {
+  return { id: status?.bundle?.id ?? '', url: status?.bundle?.url ?? '', head };
+}
+
+/** The prior state stands in the status before anything is changed, and the change on the chain. */
+async function hold(
+  capture: NodeCapture,
+  context: Reconciling,
+): Promise<{ readonly recorded: NodeCapture; readonly said: Said }> {
+  const { kubernetes, clock, live } = context;
+  const node = await findNode(kubernetes, capture.spec.node);
+  if (node === undefined) {
+    const message = `node ${capture.spec.node} is gone`;
+    return { recorded: capture, said: { type: 'Protected', status: 'False', reason: 'NodeGone', message } };
+  }
+  const captures = await listCaptures(context, capture.spec.node);
+  const prior = priorFor(node, capture, captures, clock);
+  const recorded = await writeStatus(kubernetes, clock, capture, { prior });
+  const request = { capture: recorded, prior, captures };
+  const outcome = await applyHold(kubernetes, request);
+  const check = await verifyHold(kubernetes, request, outcome);
+  const opened = await live.open(recorded);
+  if (!opened.has('protect')) await opened.chain.append('protect', { ...outcome, prior, verified: check });
+  return { recorded, said: sayHeld(outcome, check.stands) };
+}
+
+function sayHeld({ refused, node }: HoldOutcome, stands: boolean): Said {
+  const [first] = refused;
+  if (first !== undefined) {
+    const reason = first.reason.replaceAll(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const message = refused.map(({ detail }) => detail).join('; ');
+    return { type: 'Protected', status: 'False', reason, message };
+  }
+  if (stands) return { type: 'Protected', status: 'True', reason: 'Held', message: `node ${node} is held` };
+  return {
+    type: 'Protected',
+    status: 'False',
+    reason: 'Undone',
+    message: `somebody undid it at once: see node ${node}`,
+  };
+}
