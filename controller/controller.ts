@@ -156,7 +156,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       ...agentRoutes({
         ...{ identities: who, desk, limits, assertLeader },
         live: (uid) => live.get(uid),
-        receive: receiveBytes,
+        receive: receiveBytes(log),
       }),
       ...peopleRoutes({
         identities: who,

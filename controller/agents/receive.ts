@@ -1,20 +1,25 @@
 // Bytes of a store that is no server of its own: taken here, by the grant in the URL, and answered in the store's terms.
 
+import { describeError, type Logger } from '../../evidence/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import type { Receive } from './routes.ts';
 
-export const receiveBytes: Receive = async (live, grant, body, length): Promise<Reply> => {
-  const { receive } = live.uploads;
-  if (receive === undefined) throw new Problem(404, 'not-found', "this store takes its objects' bytes itself");
-  const received = await receive(grant, body, length);
-  const text = Buffer.from(received.body);
-  return {
-    status: received.status,
-    headers: { ...received.headers, 'content-length': String(text.length) },
-    stream: once(text),
+export const receiveBytes =
+  (log: Logger): Receive =>
+  async (live, grant, body, length): Promise<Reply> => {
+    const { receive } = live.uploads;
+    if (receive === undefined) throw new Problem(404, 'not-found', "this store takes its objects' bytes itself");
+    const received = await receive(grant, body, length);
+    if (received.error !== undefined && received.status >= 500)
+      log.warn('bytes could not be taken', { status: received.status, error: describeError(received.error) });
+    const text = Buffer.from(received.body);
+    return {
+      status: received.status,
+      headers: { ...received.headers, 'content-length': String(text.length) },
+      stream: once(text),
+    };
   };
-};
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes;
