@@ -31,7 +31,17 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
       pause = FIRST_PAUSE;
       if (order === undefined) continue;
       const ca = await readFile(config.ca, 'utf8');
-      const { leftBehind } = await captureFor({ order, link, host, settings, ca, software: name, signal, log });
+      const { leftBehind } = await captureFor({
+        order,
+        link,
+        controller: config.controller,
+        host,
+        settings,
+        ca,
+        software: name,
+        signal,
+        log,
+      });
       log.info('a capture has ended', { capture: order.name });
       if (leftBehind) startAnew(log);
     } catch (error) {

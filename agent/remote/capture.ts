@@ -23,6 +23,8 @@ export interface RemoteCaptureOptions {
   readonly host: Host;
   /** What this node's agent was started with; the order says the rest. */
   readonly settings: NodeSettings;
+  /** URL of the controller, for the footprint. */
+  readonly controller: string;
   /** PEM of the controller's authority. */
   readonly ca: string;
   readonly software: string;
@@ -44,8 +46,6 @@ export async function captureFor(options: RemoteCaptureOptions): Promise<RemoteC
   const recipients = order.recipients.length === 0 ? [] : await parseRecipients(order.recipients);
   const collectors = [...selected.run, ...selected.skipped].map(({ name }) => name);
   const names = [...collectors, ...unknown];
-  if (names.length === 0)
-    throw new ImpoundError('usage', 'the order leaves nothing to collect', { operation: 'capture' });
   const nonce = randomBytes(16).toString('hex');
   const session = await link.begin(uid, { nonce, software, collectors: names });
   log.info('a session has begun', { capture: order.name, session, collectors: names.length });
@@ -80,7 +80,10 @@ export async function captureFor(options: RemoteCaptureOptions): Promise<RemoteC
     });
     await custodian.flush();
     const outcome = signal.aborted || stopped.signal.aborted ? 'aborted' : 'complete';
-    await link.end(uid, ending({ session, outcome, gaps: gapsOf(results), footprint: [...footprint] }));
+    await link.end(
+      uid,
+      ending({ session, outcome, gaps: gapsOf(results), footprint: [...reached(options.controller), ...footprint] }),
+    );
     return { leftBehind };
   } catch (error) {
     const gone = error instanceof ImpoundError && error.code === 'capture-over';
@@ -113,6 +116,14 @@ function select(order: CaptureOrder): {
 function settingsOf(order: CaptureOrder, settings: NodeSettings): NodeSettings {
   const { profile, suspects, watchSeconds, freeze } = order;
   return { ...settings, profile, suspects, watch: watchSeconds, freeze };
+}
+
+/** What the node saw of this beside what was read. */
+function reached(controller: string): EndRequest['footprint'] {
+  return [
+    { kind: 'connection', name: controller, detail: 'the controller' },
+    { kind: 'connection', name: 'the store', detail: 'at the URLs that the controller granted' },
+  ];
 }
 
 function unknownCollector(collector: string, session: number) {

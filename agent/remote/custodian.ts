@@ -45,6 +45,7 @@ export class RemoteCustodian implements Custodian {
   readonly #pending = new Set<Promise<void>>();
   readonly #beat: NodeJS.Timeout;
   #sent = performance.now();
+  #beating = false;
   #failure: unknown;
 
   constructor(options: RemoteCustodianOptions) {
@@ -116,12 +117,17 @@ export class RemoteCustodian implements Custodian {
 
   /** A collector that reads for long says nothing meanwhile, and is not to be taken for silent. */
   #keepHeard(): void {
-    if (performance.now() - this.#sent < (BEAT_SECONDS * 1000) / 2) return;
-    this.#send([]).catch((error: unknown) => {
-      this.#options.log.warn('a beat was not heard', { error: describeError(error) });
-      this.#failure ??= error;
-      this.#options.stop('the controller is not there any more');
-    });
+    if (this.#beating || performance.now() - this.#sent < (BEAT_SECONDS * 1000) / 2) return;
+    this.#beating = true;
+    this.#send([])
+      .catch((error: unknown) => {
+        this.#options.log.warn('a beat was not heard', { error: describeError(error) });
+        this.#failure ??= error;
+        this.#options.stop('the controller is not there any more');
+      })
+      .finally(() => {
+        this.#beating = false;
+      });
   }
 
   #throwFailure(): void {

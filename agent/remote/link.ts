@@ -22,6 +22,7 @@ const SILENCE_MILLISECONDS = 15_000;
 const POLL_MILLISECONDS = (POLL_SECONDS + 10) * 1000;
 /** For how long a capture waits for a controller that is away; another replica takes over in a fraction of it. */
 const PATIENCE = { milliseconds: 600_000 };
+const AUTHORITY_MILLISECONDS = 10_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Of a chain of replicas that each name another. */
 const MAX_REDIRECTS = 3;
@@ -70,14 +71,8 @@ class Refused extends Error {
 
 export async function openLink({ url, ca, token, software, log }: LinkOptions): Promise<Link> {
   const service = new URL(url);
-  const authority = await readFile(ca, 'utf8').catch((cause: unknown) => {
-    throw linkError(
-      'controller-refused',
-      `cannot read the controller's authority ${ca}: ${describeError(cause)}`,
-      cause,
-    );
-  });
-  const agent = new Agent({ keepAlive: true, ca: authority, maxSockets: 16 });
+  const authority = await authorityOf(ca);
+  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   /** The replica that leads, as far as it is known; else whichever the service leads to. */
   let leader: URL | undefined;
 
@@ -109,11 +104,14 @@ export async function openLink({ url, ca, token, software, log }: LinkOptions): 
       method: 'POST',
       headers,
       agent,
+      ca: await authority(),
+      // also while it connects
+      timeout: sent.milliseconds,
       // a replica is asked by its address; its certificate has the service's name
       servername: service.hostname,
       ...(sent.signal === undefined ? {} : { signal: sent.signal }),
     });
-    outgoing.setTimeout(sent.milliseconds, () => outgoing.destroy(silence(sent.milliseconds)));
+    outgoing.on('timeout', () => outgoing.destroy(silence(sent.milliseconds)));
     outgoing.on('response', answered.resolve).on('error', answered.reject).end(bytes);
     return replyOf(await answered.promise);
   };
@@ -150,6 +148,24 @@ export async function openLink({ url, ca, token, software, log }: LinkOptions): 
       await insist(pathOf(uid, 'end'), request);
     },
     close: () => agent.destroy(),
+  };
+}
+
+/** Read again from time to time: it is changed for another before its certificates are. Throws where it cannot be read. */
+async function authorityOf(file: string): Promise<() => Promise<string>> {
+  const read = (): Promise<string> =>
+    readFile(file, 'utf8').catch((cause: unknown) => {
+      const message = `cannot read the controller's authority ${file}: ${describeError(cause)}`;
+      throw linkError('controller-refused', message, cause);
+    });
+  let known = await read();
+  let at = performance.now();
+  return async () => {
+    if (performance.now() - at > AUTHORITY_MILLISECONDS) {
+      known = await read().catch(() => known); // it may be half-way to the next one
+      at = performance.now();
+    }
+    return known;
   };
 }
 

@@ -79,10 +79,8 @@ export const sessionRequest = z.object({
   /** Made by the agent: asked again with the same one, the session is the same. */
   nonce: z.string().regex(/^[0-9a-f]{32}$/),
   software: line,
-  collectors: z
-    .array(z.string().regex(/^[a-z][a-z0-9-]{0,62}$/))
-    .min(1)
-    .max(MAX_COLLECTORS),
+  /** What it is going to run; nothing where all was seen to its end before. */
+  collectors: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,62}$/)).max(MAX_COLLECTORS),
 });
 
 export const sessionReply = z.object({ session });
