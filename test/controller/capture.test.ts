@@ -7,6 +7,7 @@ import type { NodeCapture } from '../../protocol/index.ts';
 import { cli } from '../helpers/cli.ts';
 import { rowsOf } from '../helpers/collect.ts';
 import { missing } from '../helpers/component.ts';
+import { askHttps } from '../helpers/https.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
@@ -127,6 +128,38 @@ scenario(
     assert.ok(withWords(drift, '/tmp/busybox-x', 'added').length >= 1);
     assert.equal(withWords(drift, '/etc/passwd', 'deleted').length, 1);
     assert.equal(withWords(await rows('95-kubernetes/pods.jsonl'), '"victim"', '"default"').length, 1);
+  },
+);
+
+scenario(
+  'an analyst without credentials for the store reads it through the controller, and that is on the chain',
+  async (impound) => {
+    const { cluster, ca, serverName } = impound;
+    await cluster.apply(
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'anna' } },
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRoleBinding',
+        metadata: { name: 'anna' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'impound-analyst' },
+        subjects: [{ kind: 'ServiceAccount', name: 'anna', namespace: 'default' }],
+      },
+    );
+    const base = `${await impound.reach('node2')}/v1/captures/miner`;
+    const asked = { ca, serverName, token: await cluster.token('anna') };
+    const path = 'data/10-process/processes.jsonl';
+    assert.equal((await askHttps(`${base}/objects/${path}`, asked)).status, 403);
+    const recorded = await askHttps(`${base}/access`, { ...asked, json: { purpose: 'triage of IR-7' } });
+    assert.equal(recorded.status, 201, recorded.bytes.toString());
+    const { bytes } = await askHttps(`${base}/objects/${path}`, asked);
+    assert.ok(bytes.includes(SECRET));
+    const part = await askHttps(`${base}/objects/${path}`, { ...asked, headers: { range: 'bytes=5-14' } });
+    assert.deepEqual([part.status, part.bytes], [206, bytes.subarray(5, 15)]);
+    const capture = await impound.get('miner');
+    const last = (await readChain(await storeOf(impound, capture))).at(-1);
+    const { action, actor } = last?.statement.predicate ?? {};
+    assert.deepEqual([action, actor?.name], ['access', 'system:serviceaccount:default:anna']);
+    assert.deepEqual(capture.status?.bundle?.head, { sequence: last?.sequence, sha256: last?.sha256 });
   },
 );
 
