@@ -7,10 +7,10 @@ import type { ChainWriter } from './chain-writer.ts';
 
 /** An entry names what was stored in the last second at most. */
 const BATCH_MILLISECONDS = 1000;
-/** Keeps an entry far below its largest size. */
+/** Records that are appended without waiting for the second to end. */
 const BATCH_RECORDS = 500;
-/** A part takes some 100 bytes of an entry, a record some 400. */
-const PARTS_PER_RECORD = 4;
+/** Of JSON: base64 and the subjects, which name each artefact once more, keep the entry below its largest size. */
+const BATCH_BYTES = 1024 * 1024;
 
 export interface ChainBatchOptions {
   readonly chain: ChainWriter;
@@ -90,10 +90,12 @@ export class ChainBatch {
   }
 
   #nextDetails(): CollectDetails {
-    const ended = this.#ended.slice(0, BATCH_RECORDS);
-    const clock = this.#samples.slice(0, BATCH_RECORDS);
+    const room = { bytes: BATCH_BYTES };
+    const artefacts = fitting(this.#records, room);
+    const ended = fitting(this.#ended, room);
+    const clock = fitting(this.#samples, room);
     return {
-      artefacts: fitting(this.#records),
+      artefacts,
       ...(ended.length === 0 ? {} : { ended }),
       ...(clock.length === 0 ? {} : { clock }),
     };
@@ -109,14 +111,17 @@ export class ChainBatch {
   }
 }
 
-/** As many of the first records as fit into one entry: a record of many parts is as long as many records. */
-function fitting(records: readonly ArtefactRecord[]): readonly ArtefactRecord[] {
-  let weight = 0;
+/** As many of the first as fit into what room is left of one entry; the very first of an entry always does. */
+function fitting<T extends object>(items: readonly T[], room: { bytes: number }): readonly T[] {
   let count = 0;
-  for (const { parts = [] } of records) {
-    weight += 1 + parts.length / PARTS_PER_RECORD;
-    if (weight > BATCH_RECORDS && count > 0) break;
+  for (const item of items) {
+    const bytes = Buffer.byteLength(JSON.stringify(item));
+    if (bytes > room.bytes && room.bytes < BATCH_BYTES) {
+      room.bytes = 0;
+      break;
+    }
+    room.bytes -= bytes;
     count++;
   }
-  return records.slice(0, count);
+  return items.slice(0, count);
 }
