@@ -37,6 +37,8 @@ export interface Pinned {
   readonly stats: BigIntStats;
   /** Raw target of a symbolic link. */
   readonly linkTarget?: Buffer;
+  /** The mount it is on, which answers: where the root has a `mountinfo`. */
+  readonly mountId: string | undefined;
 }
 
 /**
@@ -47,8 +49,8 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
   const waiting = namesOf(path).reverse();
   // the root first, then one folder for each name that was gone
   const way: Step[] = [{ fd: openSync(root.path, O_PATH_NOFOLLOW & ~constants.O_NOFOLLOW), name: Buffer.alloc(0) }];
-  const guard = ({ fd }: Step): void => {
-    if (root.mountinfo !== undefined) answeringMount(fd, root.mountinfo);
+  const guard = (step: Step, above?: Step): void => {
+    if (root.mountinfo !== undefined) step.mountId = answeringMount(step.fd, root.mountinfo, above?.mountId);
   };
   let followed = 0;
   let linkTarget: Buffer | undefined;
@@ -61,11 +63,12 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
       }
       if (way.length > MAX_DEPTH) throw new Refusal('skipped', `more than ${MAX_DEPTH} folders deep`);
       refuseMount(root, [...way.map((step) => step.name), name]);
-      const at = childOf(way.at(-1)?.fd ?? -1, name);
+      const above = way.at(-1);
+      const at = childOf(above?.fd ?? -1, name);
       const fd = openSync(at, O_PATH_NOFOLLOW);
-      const step = { fd, name };
+      const step: Step = { fd, name };
       way.push(step);
-      guard(step);
+      guard(step, above);
       if (!fstatSync(fd).isSymbolicLink()) continue;
       // by name once more: what is put there meanwhile is read as a link or not at all
       linkTarget = readLink(at);
@@ -75,10 +78,13 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
       if (linkTarget[0] === 0x2f) for (const { fd: left } of way.splice(1)) closeSync(left);
       waiting.push(...namesOf(linkTarget).reverse());
     }
-    const end = way.at(-1) ?? { fd: -1, name: Buffer.alloc(0) };
-    guard(end);
-    const stats = fstatSync(end.fd, { bigint: true });
-    const pinned: Pinned = { fd: end.fd, path: joined(way.map((step) => step.name)), kind: treeKind(stats), stats };
+    const end: Step = way.at(-1) ?? { fd: -1, name: Buffer.alloc(0) };
+    // the root itself: what blocks may be gone through, as long as nothing is asked of it
+    if (way.length === 1) guard(end);
+    const { fd, mountId } = end;
+    const stats = fstatSync(fd, { bigint: true });
+    const path = joined(way.map((step) => step.name));
+    const pinned: Pinned = { fd, path, kind: treeKind(stats), stats, mountId };
     way.pop();
     return pinned.kind === 'symlink' && linkTarget !== undefined ? { ...pinned, linkTarget } : pinned;
   } finally {
@@ -89,6 +95,8 @@ export function pinAt(root: Root, path: Buffer, links: 'all' | 'on-the-way' | 'n
 interface Step {
   readonly fd: number;
   readonly name: Buffer;
+  /** Of a mount that answers, see `answeringMount`; it holds while `fd` is open. */
+  mountId?: string | undefined;
 }
 
 const DOTS = Buffer.from('..');

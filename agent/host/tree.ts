@@ -69,20 +69,30 @@ export function* walkTree(root: string, path: string, options: TreeOptions): Gen
     options.gap(gapOf(error, options.label, 'absent'));
     return;
   }
-  const { fd, kind, stats } = pinned;
+  const { fd, kind, stats, mountId } = pinned;
   const below = pinned.path.length === 0 ? '' : `/${pinned.path.toString('latin1')}`;
   const walk = new Walk(options, mounts, base + below);
   try {
     walk.device = stats.dev;
     yield { path: Buffer.alloc(0), kind, stats, open: () => openPinned(fd) };
     walk.given++;
-    if (kind === 'directory') yield* walk.folder(fd, stats, Buffer.alloc(0), 1);
+    if (kind === 'directory') yield* walk.folder(fd, { path: Buffer.alloc(0), stats, depth: 1, mountId });
   } catch (error) {
     options.gap(gapOf(error, options.label));
   } finally {
     closeSync(fd);
   }
   walk.end();
+}
+
+/** A folder that is walked, and stays open meanwhile: its mount keeps its number. */
+interface Folder {
+  /** Below the tree's root. */
+  readonly path: Buffer;
+  readonly stats: BigIntStats;
+  readonly depth: number;
+  /** Known to answer; undefined where those who mount here are trusted to have a table that holds. */
+  readonly mountId: string | undefined;
 }
 
 class Walk {
@@ -106,14 +116,14 @@ class Walk {
   }
 
   /** `pinned` is an O_PATH descriptor of the folder. */
-  *folder(pinned: number, stats: BigIntStats, path: Buffer, depth: number): Generator<TreeItem> {
+  *folder(pinned: number, folder: Folder): Generator<TreeItem> {
+    const { path, stats } = folder;
     this.#entered.add(stats);
     const at = `${OWN_DESCRIPTORS}/${pinned}`;
     const before = Buffer.from(`${at}/`);
     const within = path.length === 0 ? path : Buffer.concat([path, SLASH]);
     const seenWithin = `${this.#base}/${within.toString('latin1')}`;
     try {
-      const mountId = this.#mountOf(pinned);
       for (const name of this.#names.of(at, stats)) {
         if (this.#options.signal?.aborted) return;
         if (this.given >= this.#options.items) {
@@ -133,13 +143,13 @@ class Walk {
           continue;
         }
         const here = Buffer.concat([before, name]);
-        const item = this.#look(here, below, mountId);
+        const item = this.#look(here, below, folder);
         if (item === undefined) continue;
         this.given++;
         yield item;
         if (item.kind !== 'directory') continue;
-        const why = this.#reasonToStayOut(item, mount, seenAs, depth);
-        if (why === undefined) yield* this.#enter(here, item, depth);
+        const why = this.#reasonToStayOut(item, mount, seenAs, folder.depth);
+        if (why === undefined) yield* this.#enter(here, item, folder);
         else if (why !== 'wanted') this.#skip(below, why);
       }
     } catch (error) {
@@ -148,16 +158,16 @@ class Walk {
   }
 
   /** Undefined where those who mount here are trusted to have a table that holds. */
-  #mountOf(pinned: number, folder?: string): string | undefined {
+  #mountOf(pinned: number, { mountId }: Folder): string | undefined {
     const { mountinfo } = this.#options;
-    return mountinfo === undefined ? undefined : answeringMount(pinned, mountinfo, folder);
+    return mountinfo === undefined ? undefined : answeringMount(pinned, mountinfo, mountId);
   }
 
-  #look(at: Buffer, path: Buffer, mountId: string | undefined): TreeItem | undefined {
+  #look(at: Buffer, path: Buffer, folder: Folder): TreeItem | undefined {
     try {
-      const stats = this.#statsOf(at, mountId);
+      const stats = this.#statsOf(at, folder);
       const kind = treeKind(stats);
-      const open = (): OpenFile => openItem(at, stats, (pinned) => this.#mountOf(pinned, mountId));
+      const open = (): OpenFile => openItem(at, stats, (pinned) => this.#mountOf(pinned, folder));
       return kind === 'symlink' ? { path, kind, stats, linkTarget: readLink(at), open } : { path, kind, stats, open };
     } catch (error) {
       this.#failed(error, path);
@@ -165,32 +175,34 @@ class Walk {
     }
   }
 
-  #statsOf(at: Buffer, mountId: string | undefined): BigIntStats {
-    if (mountId === undefined) return lstatSync(at, { bigint: true });
+  #statsOf(at: Buffer, folder: Folder): BigIntStats {
+    if (folder.mountId === undefined) return lstatSync(at, { bigint: true });
     const pinned = openSync(at, O_PATH_NOFOLLOW);
     try {
-      this.#mountOf(pinned, mountId);
+      this.#mountOf(pinned, folder);
       return fstatSync(pinned, { bigint: true });
     } finally {
       closeSync(pinned);
     }
   }
 
-  *#enter(at: Buffer, item: TreeItem, depth: number): Generator<TreeItem> {
+  *#enter(at: Buffer, { path, stats }: TreeItem, above: Folder): Generator<TreeItem> {
     let pinned: number;
     try {
       pinned = openSync(at, O_PATH_NOFOLLOW);
     } catch (error) {
-      this.#failed(error, item.path);
+      this.#failed(error, path);
       return;
     }
     try {
       // another folder may have been put there meanwhile, with a file system on it
-      this.#mountOf(pinned);
+      const mountId = this.#mountOf(pinned, above);
       const { dev, ino } = fstatSync(pinned, { bigint: true });
-      if (dev === item.stats.dev && ino === item.stats.ino)
-        yield* this.folder(pinned, item.stats, item.path, depth + 1);
-      else this.#failed(Object.assign(new Error('replaced'), { code: 'ENOENT' }), item.path);
+      if (dev === stats.dev && ino === stats.ino)
+        yield* this.folder(pinned, { path, stats, depth: above.depth + 1, mountId });
+      else this.#failed(Object.assign(new Error('replaced'), { code: 'ENOENT' }), path);
+    } catch (error) {
+      this.#failed(error, path); // this folder is lost, and none of those beside it
     } finally {
       closeSync(pinned);
     }

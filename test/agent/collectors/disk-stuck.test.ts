@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -12,7 +11,7 @@ import { needs } from '../../helpers/component.ts';
 import { failingDevice } from '../../helpers/loop-device.ts';
 import { python } from '../../helpers/programs.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { folderWith, temporaryFolder } from '../../helpers/temporary.ts';
 
 const MEBIBYTE = 1024 ** 2;
 /** Without an answer for so long a disk is given up in these tests; and how long the child may then take to end. */
@@ -76,9 +75,12 @@ interface Said {
 
 /** A device that answers for its first 16 MiB. */
 async function stuckDevice(t: TestContext): Promise<string> {
-  const file = join(await temporaryFolder(t), 'content');
-  await writeFile(file, Buffer.alloc(24 * MEBIBYTE, 'x'));
-  const { path } = await failingDevice(t, file, { start: 16 * MEBIBYTE, end: 24 * MEBIBYTE, how: 'hang' });
+  const folder = await folderWith(t, { content: Buffer.alloc(24 * MEBIBYTE, 'x') });
+  const { path } = await failingDevice(t, join(folder, 'content'), {
+    start: 16 * MEBIBYTE,
+    end: 24 * MEBIBYTE,
+    how: 'hang',
+  });
   return path;
 }
 
@@ -128,42 +130,40 @@ async function captureOf(t: TestContext, device: string, hung: number, stopAfter
 
 const STUCK = 'reading it did not come back: the disk is stuck';
 
-test('a disk in use that never answers costs two threads and its own time, and the process ends', {
-  skip: needsRoot,
-  timeout: 60_000,
-}, async (t) => {
-  if (!needs(t, 'losetup')) return;
-  const device = await stuckDevice(t);
-  hold(t, device);
-  const { said, status } = await captureOf(t, device, HUNG_SECONDS);
-  const [result] = said.results;
-  assert.deepEqual(
-    result?.gaps.map(({ reason, detail }) => [reason, detail]),
-    [['timeout', STUCK]],
-  );
-  assert.ok((result?.artefacts ?? 0) >= 3, 'what came before is stored, with its map');
-  assert.equal(said.leftBehind, true);
-  assert.equal(status, 3, 'it did not end');
-  assert.ok(said.waiting <= 2, `${said.waiting} threads hang: the store has four for all it does`);
-  assert.ok(said.seconds < 1.7 * HUNG_SECONDS, `${said.seconds} s: it was waited for twice`);
-});
+function stuckTest(name: string, work: (t: TestContext, device: string) => Promise<void>): void {
+  test(name, { skip: needsRoot, timeout: 60_000 }, async (t) => {
+    if (needs(t, 'losetup')) await work(t, await stuckDevice(t));
+  });
+}
 
-test('a disk nobody else holds open, and that never answers, does not keep the process from ending', {
-  skip: needsRoot,
-  timeout: 60_000,
-}, async (t) => {
-  if (!needs(t, 'losetup')) return;
-  const { said, status } = await captureOf(t, await stuckDevice(t), HUNG_SECONDS);
-  assert.equal(said.results[0]?.gaps[0]?.detail, STUCK);
-  assert.equal(status, 3, 'the kernel empties its cache when it is closed for the last time: it did not end');
-});
+stuckTest(
+  'a disk in use that never answers costs two threads and its own time, and the process ends',
+  async (t, device) => {
+    hold(t, device);
+    const { said, status } = await captureOf(t, device, HUNG_SECONDS);
+    const [result] = said.results;
+    assert.deepEqual(
+      result?.gaps.map(({ reason, detail }) => [reason, detail]),
+      [['timeout', STUCK]],
+    );
+    assert.ok((result?.artefacts ?? 0) >= 3, 'what came before is stored, with its map');
+    assert.equal(said.leftBehind, true);
+    assert.equal(status, 3, 'it did not end');
+    assert.ok(said.waiting <= 2, `${said.waiting} threads hang: the store has four for all it does`);
+    assert.ok(said.seconds < 1.7 * HUNG_SECONDS, `${said.seconds} s: it was waited for twice`);
+  },
+);
 
-test('a capture that is stopped while a disk does not answer ends, and so does its process', {
-  skip: needsRoot,
-  timeout: 60_000,
-}, async (t) => {
-  if (!needs(t, 'losetup')) return;
-  const device = await stuckDevice(t);
+stuckTest(
+  'a disk nobody else holds open, and that never answers, does not keep the process from ending',
+  async (t, device) => {
+    const { said, status } = await captureOf(t, device, HUNG_SECONDS);
+    assert.equal(said.results[0]?.gaps[0]?.detail, STUCK);
+    assert.equal(status, 3, 'the kernel empties its cache when it is closed for the last time: it did not end');
+  },
+);
+
+stuckTest('a capture that is stopped while a disk does not answer ends, and so does its process', async (t, device) => {
   hold(t, device);
   const { said, status } = await captureOf(t, device, 30, 3);
   assert.equal(said.results[0]?.outcome, 'aborted');
@@ -179,17 +179,16 @@ threading.Thread(target=os.pread, args=(device, 4096, 20 << 20)).start()
 print("reads", flush=True)
 `;
 
-test('a disk that cannot even be opened, since it is being closed for good, is a gap like one that does not answer', {
-  skip: needsRoot,
-  timeout: 60_000,
-}, async (t) => {
-  if (!needs(t, 'losetup', 'python3')) return;
-  const device = await stuckDevice(t);
-  const { child } = await python(t, READS, [device]);
-  await sleep(500);
-  child.kill('SIGKILL');
-  await sleep(500);
-  const { said } = await captureOf(t, device, HUNG_SECONDS);
-  assert.equal(said.results[0]?.gaps[0]?.reason, 'timeout');
-  assert.ok(said.seconds < 1.7 * HUNG_SECONDS, `${said.seconds} s`);
-});
+stuckTest(
+  'a disk that cannot even be opened, since it is being closed for good, is a gap like one that does not answer',
+  async (t, device) => {
+    if (!needs(t, 'python3')) return;
+    const { child } = await python(t, READS, [device]);
+    await sleep(500);
+    child.kill('SIGKILL');
+    await sleep(500);
+    const { said } = await captureOf(t, device, HUNG_SECONDS);
+    assert.equal(said.results[0]?.gaps[0]?.reason, 'timeout');
+    assert.ok(said.seconds < 1.7 * HUNG_SECONDS, `${said.seconds} s`);
+  },
+);

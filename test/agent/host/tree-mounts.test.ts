@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +9,7 @@ import { MAX_MOUNTINFO } from '../../../agent/host/mountinfo.ts';
 import { type Mounts, readMounts } from '../../../agent/host/mounts.ts';
 import { walkTree } from '../../../agent/host/tree.ts';
 import type { Gap } from '../../../evidence/index.ts';
-import { stuckCommand } from '../../helpers/fuse.ts';
+import { stuckFileSystem } from '../../helpers/fuse.ts';
 import { needsRoot } from '../../helpers/small-disk.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 
@@ -39,13 +38,10 @@ test('a mount that was moved over a later one is seen: what blocks is not touche
   timeout: 20_000,
 }, async (t) => {
   const fused = await privateFolder(t);
-  const [program = '', ...args] = stuckCommand(join(fused, 'first'), join(fused, 'files'));
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
-  await once(child.stdout, 'data');
+  const server = await stuckFileSystem(t, join(fused, 'first'), join(fused, 'files'));
   execFileSync('mount', ['-t', 'tmpfs', 'none', join(fused, 'second')]);
   execFileSync('mount', ['--move', join(fused, 'first'), join(fused, 'second')]);
-  child.kill('SIGSTOP');
+  server.kill('SIGSTOP');
   const { paths, gaps } = walk(fused);
   assert.deepEqual(paths, ['', 'files', 'first']);
   assert.deepEqual(
