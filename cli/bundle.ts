@@ -24,20 +24,12 @@ export interface OpenBundle {
 
 /** Throws `not-a-bundle` where a path is no directory; of a bundle in S3 whoever reads its chain is told. */
 export async function openBundle(argument: string, access: StoreAccess = {}): Promise<OpenBundle> {
-  const inS3 = await openS3(argument, access);
-  if (inS3 !== undefined) return inS3;
-  const path = resolve(argument);
-  await assertDirectory(argument, path);
-  return { path, store: new DirectoryStore({ root: path, partial: await partialFolder(path) }) };
+  return open(argument, access, partialFolder);
 }
 
 /** A store to be read: all of its bundles are below it. */
 export async function openStore(argument: string, access: StoreAccess = {}): Promise<OpenBundle> {
-  const inS3 = await openS3(argument, access);
-  if (inS3 !== undefined) return inS3;
-  const path = resolve(argument);
-  await assertDirectory(argument, path);
-  return { path, store: new DirectoryStore({ root: path, partial: join(path, '.partial') }) };
+  return open(argument, access, partialOfStore);
 }
 
 export interface NewBundle extends OpenBundle {
@@ -45,34 +37,44 @@ export interface NewBundle extends OpenBundle {
   readonly folder?: string;
 }
 
-/** Where a new bundle is written: nothing is made yet. */
+/** Where a new bundle is written, `prefix` being its place in the store: nothing is made yet. */
 export async function newBundle(
   argument: string,
-  { prefix, id }: { readonly prefix: string; readonly id: string },
+  prefix: string,
   access: StoreAccess,
   protection: S3Protection,
 ): Promise<NewBundle> {
-  const location = parseS3Url(argument);
-  if (location === undefined) {
-    const folder = resolve(argument);
-    const path = join(folder, prefix);
-    return { folder, path, store: new DirectoryStore({ root: path, partial: join(folder, '.partial', id) }) };
-  }
-  const below = location.prefix === '' ? prefix : `${location.prefix}/${prefix}`;
-  const store = await openS3Store({ ...location, ...reachedBy(access), prefix: below, protection });
-  return { store, path: store.url };
+  const inS3 = await openS3(argument, access, { protection });
+  const folder = resolve(argument);
+  const whole = inS3 ?? new DirectoryStore({ root: folder, partial: partialOfStore(folder) });
+  const store = whole.below(prefix);
+  return { store, path: store.url, ...(inS3 === undefined ? { folder } : {}) };
 }
 
-async function openS3(argument: string, access: StoreAccess): Promise<OpenBundle | undefined> {
-  const location = parseS3Url(argument);
-  if (location === undefined) return undefined;
-  const store = await openS3Store({ ...location, ...reachedBy(access) });
-  return { store, path: store.url };
-}
-
-/** Of all of a command's arguments only these. */
-function reachedBy({ endpoint, region }: StoreAccess): StoreAccess {
+/** Of all of a command's arguments those by which a store is reached. */
+export function reachedBy({ endpoint, region }: StoreAccess): StoreAccess {
   return { ...(endpoint === undefined ? {} : { endpoint }), ...(region === undefined ? {} : { region }) };
+}
+
+async function open(
+  argument: string,
+  access: StoreAccess,
+  partialOf: (path: string) => string | Promise<string>,
+): Promise<OpenBundle> {
+  const inS3 = await openS3(argument, access);
+  if (inS3 !== undefined) return { store: inS3, path: inS3.url };
+  const path = resolve(argument);
+  await assertDirectory(argument, path);
+  return { path, store: new DirectoryStore({ root: path, partial: await partialOf(path) }) };
+}
+
+async function openS3(
+  argument: string,
+  access: StoreAccess,
+  more: { readonly protection?: S3Protection } = {},
+): Promise<Store | undefined> {
+  const location = parseS3Url(argument);
+  return location === undefined ? undefined : openS3Store({ ...location, ...reachedBy(access), ...more });
 }
 
 async function assertDirectory(argument: string, path: string): Promise<void> {
@@ -83,6 +85,10 @@ async function assertDirectory(argument: string, path: string): Promise<void> {
     operation: 'open bundle',
     thing: argument,
   });
+}
+
+function partialOfStore(path: string): string {
+  return join(path, '.partial');
 }
 
 /** In a store half-written objects stand three levels up, beside the clusters; a bundle on its own has them beside it. */

@@ -7,6 +7,7 @@ import { software } from '../evidence/software.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
 import { commands } from './commands/index.ts';
 import { escapeText } from './terminal/text.ts';
+import { usage } from './usage.ts';
 
 const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
 
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message: string | undefined, error: Error | undefined) => {
-      throw error ?? new ImpoundError('usage', oneLine(message ?? 'see --help'), { operation: 'read arguments' });
+      throw error ?? usage(oneLine(message ?? 'see --help'));
     });
   for (const command of commands) {
     parser.command(

@@ -1,6 +1,7 @@
 // What a store in S3 shall add to each object, read from the words of a command.
-import { ImpoundError, parseS3Url, type S3Protection } from '../evidence/index.ts';
+import { parseS3Url, type S3Protection } from '../evidence/index.ts';
 import type { ProtectionArguments } from './commands/store-options.ts';
+import { usage } from './usage.ts';
 
 /** A hundred years: more is a slip of the finger that nobody can take back. */
 const MAX_RETAIN_DAYS = 36_500;
@@ -20,8 +21,4 @@ export function protectionOf(
     ...(legalHold ? { legalHold } : {}),
     ...(sseKms === undefined ? {} : { kmsKey: sseKms }),
   };
-}
-
-function usage(message: string): ImpoundError {
-  return new ImpoundError('usage', message, { operation: 'read arguments' });
 }

@@ -15,6 +15,7 @@ import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { DiskRestoreArguments } from '../commands/disk-restore.ts';
 import { escapeText, formatBytes, styled } from '../terminal/text.ts';
+import { usage } from '../usage.ts';
 import { type MapRow, readMap } from './disk-map.ts';
 import { altered, contentOf, partsOfSegment, type SegmentReader, wholeSegment } from './disk-segment.ts';
 
@@ -231,8 +232,4 @@ function print(
       ? 'checked   every segment read is what the chain says; "verify" checks the chain itself\n'
       : 'checked   the map is what the chain says, each frame by its own checksum; "verify" checks the rest\n',
   );
-}
-
-function usage(message: string): ImpoundError {
-  return new ImpoundError('usage', message, { operation: 'read arguments' });
 }

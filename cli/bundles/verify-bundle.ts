@@ -1,17 +1,12 @@
 // Verifies a bundle and says the verdict so that nobody can mistake it.
-import {
-  type ChainHead,
-  ImpoundError,
-  readAuthorities,
-  type VerifyReport,
-  verifyBundle,
-} from '../../evidence/index.ts';
+import { type ChainHead, readAuthorities, type VerifyReport, verifyBundle } from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { VerifyArguments } from '../commands/verify.ts';
 import { trustedKey } from '../key.ts';
 import { byteProgress } from '../terminal/byte-progress.ts';
 import { escapeText, formatBytes, styled } from '../terminal/text.ts';
+import { usage } from '../usage.ts';
 
 const SHOWN = 50;
 /** Intact says that nothing was changed since; this says what the capture itself had to leave. */
@@ -39,10 +34,7 @@ export async function runVerify(argv: VerifyArguments, environment: Environment)
 export function parseHead(text: string): ChainHead {
   const match = /^(\d{1,6}):([0-9a-f]{64})$/.exec(text);
   if (match?.[2] !== undefined) return { sequence: Number(match[1]), sha256: match[2] };
-  throw new ImpoundError('usage', '--head takes N:SHA256, as capture printed it', {
-    operation: 'read arguments',
-    thing: text,
-  });
+  throw usage('--head takes N:SHA256, as capture printed it', { thing: text });
 }
 
 function exitCode({ verdict, signer }: VerifyReport, { strict, allowUnsealed }: VerifyArguments): ExitCode {

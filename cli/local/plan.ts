@@ -10,7 +10,6 @@ import {
   assertName,
   bundleId,
   bundlePrefix,
-  ImpoundError,
   parseRecipients,
   parseS3Url,
   systemClock,
@@ -18,6 +17,7 @@ import {
 import { newBundle } from '../bundle.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
 import { protectionOf } from '../protection.ts';
+import { usage } from '../usage.ts';
 import { parseSuspect } from './suspect.ts';
 
 const MAX_WATCH_SECONDS = 3600;
@@ -34,7 +34,7 @@ export async function makePlan(argv: CaptureArguments) {
   if (selected.run.length === 0) throw usage('nothing is left to collect: --skip takes every collector away');
   const root = resolve(argv.root);
   await access(join(root, 'proc/self'), constants.R_OK).catch((cause: unknown) => {
-    throw usage(`--root ${argv.root} has no proc file system below it`, cause);
+    throw usage(`--root ${argv.root} has no proc file system below it`, { cause });
   });
   const host = hostAt(root);
   const id = bundleId(systemClock.now());
@@ -49,7 +49,7 @@ export async function makePlan(argv: CaptureArguments) {
     id,
     protection,
     recipients,
-    place: await newBundle(argv.store, { prefix: bundlePrefix(undefined, argv.case, id), id }, argv, protection),
+    place: await newBundle(argv.store, bundlePrefix(undefined, argv.case, id), argv, protection),
   };
 }
 
@@ -79,8 +79,4 @@ function assertEncryption({ store, recipient, encryption }: CaptureArguments): v
   throw usage(
     'memory and environments hold secrets of everything on the machine: give --recipient age1… (age-keygen makes one), or --encryption none',
   );
-}
-
-function usage(message: string, cause?: unknown): ImpoundError {
-  return new ImpoundError('usage', message, { operation: 'read arguments', ...(cause === undefined ? {} : { cause }) });
 }

@@ -1,6 +1,6 @@
 // Reads --suspect.
 import type { Suspect } from '../../agent/index.ts';
-import { ImpoundError } from '../../evidence/index.ts';
+import { usage } from '../usage.ts';
 
 /** `pod:NS/NAME`, `container:ID` or `pid:N`; throws `usage`. */
 export function parseSuspect(text: string): Suspect {
@@ -10,8 +10,5 @@ export function parseSuspect(text: string): Suspect {
   if (container?.[1] !== undefined) return { kind: 'container', id: container[1] };
   const pid = /^pid:([1-9]\d{0,9})$/.exec(text);
   if (pid?.[1] !== undefined) return { kind: 'pid', pid: Number(pid[1]) };
-  throw new ImpoundError('usage', `--suspect ${text}: write pod:NAMESPACE/NAME, container:ID or pid:NUMBER`, {
-    operation: 'read arguments',
-    thing: text,
-  });
+  throw usage(`--suspect ${text}: write pod:NAMESPACE/NAME, container:ID or pid:NUMBER`, { thing: text });
 }

@@ -8,6 +8,7 @@ import {
   parseS3Url,
   type StoreCheck,
 } from '../../evidence/index.ts';
+import { reachedBy } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CheckArguments } from '../commands/check.ts';
 import { protectionOf } from '../protection.ts';
@@ -37,16 +38,11 @@ export async function runCheck(argv: CheckArguments, environment: Environment): 
 }
 
 async function checkStore(argv: CheckArguments): Promise<StoreCheck> {
-  const { store, endpoint, region } = argv;
+  const { store } = argv;
   const protection = protectionOf(store, argv);
   const location = parseS3Url(store);
   if (location === undefined) return checkDirectory({ folder: resolve(store) });
-  return checkS3Store({
-    ...location,
-    protection,
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-  });
+  return checkS3Store({ ...location, ...reachedBy(argv), protection });
 }
 
 /** What a server says of itself is escaped: it may be anybody's. */
