@@ -14,6 +14,7 @@ export { ChainBatch } from './custody/chain-batch.ts';
 export { type ChainEntry, chainEnd, readChain } from './custody/chain-reader.ts';
 export { type ChainHead, ChainWriter } from './custody/chain-writer.ts';
 export type { ArtefactEnd, ArtefactSpec, ArtefactWriter, Custodian } from './custody/custodian.ts';
+export { takesEntriesBy } from './custody/introduced.ts';
 export {
   generateKeyFiles,
   keyidOf,
@@ -49,10 +50,11 @@ export { type Actor, type Clock, type Logger, type Signer, systemClock } from '.
 export type { CheckResult, Outcome, StoreCheck } from './store/check.ts';
 export { checkDirectory } from './store/check-directory.ts';
 export { DirectoryStore } from './store/directory.ts';
+export { makeFolder } from './store/folders.ts';
 export { parseS3Url, type S3Location } from './store/location.ts';
 export { checkS3Store, openS3Store, type S3Protection } from './store/open-s3.ts';
 export { type Patience, retrying } from './store/s3/retry.ts';
-export { type ReadOptions, readWhole, type Store } from './store/store.ts';
+export { type ReadOptions, readWhole, type Store, type StoreEntry } from './store/store.ts';
 export type { Grant, ObjectClaim, PartClaim, UploadGrants } from './store/upload/grants.ts';
 export { type Uploader, type UploaderOptions, uploader } from './store/upload.ts';
 export type { Received, Receiver, Uploads, UploadsOptions } from './store/uploads.ts';

@@ -1,13 +1,6 @@
 // Fetches a bundle: the access on its chain first, then every file verified as it comes, what is whole kept.
 import { join, resolve } from 'node:path';
-import {
-  describeError,
-  forEachBounded,
-  ImpoundError,
-  readChain,
-  readIdentities,
-  type Store,
-} from '../../evidence/index.ts';
+import { describeError, forEachBounded, ImpoundError, readIdentities, type Store } from '../../evidence/index.ts';
 import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { PullArguments } from '../commands/pull.ts';
@@ -16,16 +9,17 @@ import { recordAccess } from './pull/access.ts';
 import { fetchFile, type Progress } from './pull/fetch.ts';
 import { PullFolder } from './pull/folder.ts';
 import { plainFiles } from './pull/plain.ts';
-import { type PullPlan, planPull, type WantedFile } from './pull/plan.ts';
+import { assertWanted, type PullPlan, planPull, type WantedFile } from './pull/plan.ts';
 import { type Pulled, printPulled, type Trouble } from './pull/result.ts';
+import { readStanding } from './pull/standing.ts';
 
 /** RFC 9562; anything else might be a folder that is there for something else. */
 const BUNDLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export async function runPull(argv: PullArguments, environment: Environment): Promise<ExitCode> {
   const { store, path } = await openBundle(argv.bundle, argv);
-  const before = await readChain(store);
-  const bundle = before[0]?.statement.predicate.bundle ?? '';
+  const before = await readStanding(store);
+  const bundle = before.entries[0]?.statement.predicate.bundle ?? '';
   if (!BUNDLE_ID.test(bundle))
     throw new ImpoundError('not-a-bundle', `its chain calls the bundle ${JSON.stringify(bundle)}, which is no UUID`, {
       operation: 'pull',
@@ -34,11 +28,11 @@ export async function runPull(argv: PullArguments, environment: Environment): Pr
   const folder = new PullFolder(resolve(argv.dir), bundle);
   const identities = argv.identity === undefined ? undefined : await readIdentities(argv.identity);
   // what would be refused for its words is refused before it is recorded as done
-  await planPull(store, before, argv.only);
+  assertWanted(before, argv.only);
   await folder.prepare();
-  const access = argv.unrecorded ? undefined : await recordAccess(store, before, argv, environment);
-  const entries = access === undefined ? before : await readChain(store);
-  const plan = await planPull(store, entries, argv.only);
+  const access = argv.unrecorded ? undefined : await recordAccess(store, before.entries, argv, environment);
+  const standing = access === undefined ? before : await readStanding(store, before);
+  const plan = await planPull(store, standing, argv.only);
   const pulled = await fetchAll(store, folder, plan, environment);
   const unsound = new Set(pulled.troubles.map((trouble) => trouble.path));
   const sound = plan.files.filter((file) => !unsound.has(file.path));

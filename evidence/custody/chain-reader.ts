@@ -51,9 +51,9 @@ export function parseEntry(sequence: number, bytes: Buffer): ChainEntry {
 
 /**
  * The whole chain, its links checked, its signatures not: for reading and for going on with it. Throws `not-a-bundle`
- * where there is none, and `chain-broken` where verify would report it.
+ * where there is none, and `chain-broken` where verify would report it. `known` is not read again.
  */
-export async function readChain(store: Store): Promise<readonly ChainEntry[]> {
+export async function readChain(store: Store, known: readonly ChainEntry[] = []): Promise<readonly ChainEntry[]> {
   const sequences = await listEntries(store);
   if (sequences.length === 0) {
     throw new ImpoundError('not-a-bundle', `${store.url} is not a bundle: it has no custody/000000.dsse.json`, {
@@ -61,9 +61,10 @@ export async function readChain(store: Store): Promise<readonly ChainEntry[]> {
       thing: store.url,
     });
   }
+  const had = new Map(known.map((entry) => [entry.sequence, entry]));
   const read = new Map<number, ChainEntry>();
   await forEachBounded(sequences, store.concurrency, async (sequence) => {
-    read.set(sequence, await readEntry(store, sequence));
+    read.set(sequence, had.get(sequence) ?? (await readEntry(store, sequence)));
   });
   const entries: ChainEntry[] = [];
   for (const [sequence, entry] of [...read].sort(([a], [b]) => a - b)) {

@@ -8,10 +8,11 @@ import {
   sign,
   verify,
 } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf, ImpoundError } from '../errors.ts';
 import type { Signer } from '../ports.ts';
+import { makeFolder } from '../store/folders.ts';
 
 /** A public key and the name under which the chain knows it. */
 export interface TrustedKey {
@@ -79,7 +80,7 @@ export async function generateKeyFiles(file: string): Promise<Signer> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const signer = signerOf(privateKey);
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(file));
     await writeNew(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600);
     await writeNew(`${file}.pub`, signer.publicKeyPem, 0o644);
   } catch (cause) {

@@ -8,6 +8,7 @@ import { readWhole, type Store } from '../store/store.ts';
 import type { Custody } from './bundle.ts';
 import { type ChainEntry, readChain } from './chain-reader.ts';
 import { type ChainHead, ChainWriter } from './chain-writer.ts';
+import { takesEntriesBy } from './introduced.ts';
 import { requestTimestamp, type TimestampRequestOptions } from './timestamp-request.ts';
 
 /** What became of one entry's time stamp. */
@@ -131,7 +132,7 @@ export async function addTimestamps(
 ): Promise<AddedTimestamps> {
   const entries = await readChain(store);
   const sealed = entries.some(({ statement }) => statement.predicate.action === 'seal');
-  if (!sealed) assertKnown(entries, signer.keyid);
+  assertTakesEntries(entries, signer.keyid);
   const bundle = entries[0]?.statement.predicate.bundle ?? '';
   const chain = new ChainWriter({ store, bundle, signer, actor, clock, entries });
   const stamps: Stamp[] = [];
@@ -162,15 +163,11 @@ async function unstamped(store: Store, entries: readonly ChainEntry[]): Promise<
   return missing;
 }
 
-function assertKnown(entries: readonly ChainEntry[], keyid: string): void {
-  const introduced = entries.flatMap(({ sequence, envelope, statement: { predicate } }) => [
-    ...(sequence === 0 ? [envelope.keyid] : []),
-    ...(predicate.action === 'transfer' ? [predicate.details.keyid] : []),
-  ]);
-  if (introduced.includes(keyid)) return;
+function assertTakesEntries(entries: readonly ChainEntry[], keyid: string): void {
+  if (takesEntriesBy(entries, keyid)) return;
   throw new ImpoundError(
     'key-unsuitable',
-    `the bundle is not sealed and was begun with key ${introduced[0]}, this is key ${keyid}: give the same one as --key`,
+    `the bundle is not sealed and was begun with key ${entries[0]?.envelope.keyid}, this is key ${keyid}: give the same one as --key`,
     { operation: 'add time stamps', thing: entryPath(0) },
   );
 }

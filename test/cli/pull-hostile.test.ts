@@ -130,6 +130,16 @@ test('who may not write to the chain reads nothing, unless the access need not b
   assert.equal(read.code, 0, read.stderr + read.stdout);
 });
 
+test('a folder that cannot be made is said, and no access is recorded', async (t) => {
+  const made = await setup(t);
+  if (made === undefined) return;
+  const { bed, bundle } = made;
+  const refused = await bed.run(['pull', bundle.url, '/proc/none/below', ...why]);
+  assert.equal(refused.code, 2, refused.stdout);
+  assert.match(refused.stderr, /^impound: cannot write \/proc\/none\/below\/[^ ]+: ENOENT \[store-failed\]$/m);
+  assert.notEqual((await readChain(bundle.store)).at(-1)?.statement.predicate.action, 'access');
+});
+
 test('a disk that is full is said, and what was fetched is gone on from', { skip: needsRoot }, async (t) => {
   const bytes = randomBytes(3 * MIB);
   const collectors = [

@@ -24,6 +24,7 @@ const wrong: readonly (readonly [string, readonly string[], number, string])[] =
   ['a key that is not there', [...capture, '--key', 'missing.pem'], 2, 'key-unreadable'],
   ['a key that is no key', [...capture, '--key', 'text.pem'], 2, 'key-unsuitable'],
   ['a key of another kind', [...capture, '--key', 'rsa.pem'], 2, 'key-unsuitable'],
+  ['a key that cannot be made', ['keygen', '/proc/none/below/key.pem'], 2, 'key-unwritable'],
   ['a store that is a file', [...capture, '--store', 'text.pem'], 2, 'store-not-directory'],
   ['a bundle that is not there', ['verify', 'nothing'], 2, 'not-a-bundle'],
   ['a bundle that is a file', ['ls', 'text.pem'], 2, 'not-a-bundle'],

@@ -4,27 +4,23 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { type Collector, runCapture } from '../../capture/index.ts';
+import type { Collector } from '../../capture/index.ts';
 import { defaultKeyFile } from '../../cli/key.ts';
 import {
-  beginBundle,
-  beginSession,
   bundleId,
   bundlePrefix,
   type ChainHead,
   type Custody,
   endBundle,
   generateKeyFiles,
-  LocalCustodian,
-  openS3Store,
   type Signer,
   type Store,
-  systemClock,
 } from '../../evidence/index.ts';
 import { type Account, type Bucket, type S3, S3_COMPONENTS, startS3 } from '../testbed/s3.ts';
-import { custodyOf, sampleCollectors, silentLog } from './bundle.ts';
+import { custodyOf, sampleCollectors } from './bundle.ts';
 import { ended, type Ran, type RunOptions, startCli } from './cli.ts';
 import { missing } from './component.ts';
+import { beginCapture, s3StoreOf } from './s3.ts';
 
 export interface S3Bed {
   readonly s3: S3;
@@ -120,27 +116,10 @@ export async function s3Bundle(
   const folder = bundleId(new Date());
   const { id = folder } = more;
   const prefix = `ir/${bundlePrefix(undefined, undefined, folder)}`;
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3;
-  const credentials = { accessKeyId, secretAccessKey };
-  const store = await openS3Store({ bucket, prefix, endpoint, region, credentials });
+  const store = s3StoreOf(s3, prefix, { bucket });
   const custody = custodyOf(store, signer);
-  const requestedAt = new Date().toISOString();
-  const request = { bundle: id, requestedBy: 'tester', requestedAt, reason: null, case: null, node: 'here' };
-  const chain = await beginBundle(custody, { ...request, profile: 'quick' });
-  const names = collectors.map(({ name }) => name);
-  await beginSession(chain, { session: 1, software: 'test', profile: 'quick', collectors: names, suspects: [] });
-  const custodian = new LocalCustodian({ store, chain, clock: systemClock });
-  await runCapture({
-    collectors,
-    skipped: [],
-    context: (base) => base,
-    custodian,
-    session: 1,
-    signal: new AbortController().signal,
-    log: silentLog,
-    clock: systemClock,
-    observe: () => undefined,
-  });
+  const { chain, custodian, run } = await beginCapture(custody, collectors, id);
+  await run();
   await custodian.flush();
   const head = seal ? await endBundle(custody, chain, { outcome: 'complete' }) : chain.head;
   return { url: store.url, id, files: join(s3.root, bucket, prefix), store, custody, head };

@@ -1,12 +1,13 @@
 // Bundles in a real S3 of the tests' own: a store on it, a capture into it, the AWS configuration of a person.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Collector, runCapture } from '../../capture/index.ts';
+import { type Collector, type CollectorResult, runCapture } from '../../capture/index.ts';
 import {
   beginBundle,
   beginSession,
   bundleId,
   type ChainHead,
+  type ChainWriter,
   type Custody,
   type Ending,
   endBundle,
@@ -45,6 +46,40 @@ export type Captured =
   /** The store failed, and what was there by then is sealed, or is not. */
   | { readonly kind: 'failed'; readonly error: unknown; readonly rescued: boolean; readonly rescueError?: unknown };
 
+export interface BegunCapture {
+  readonly chain: ChainWriter;
+  readonly custodian: LocalCustodian;
+  /** Collects; to be flushed and ended by whoever began it. */
+  run(): Promise<readonly CollectorResult[]>;
+}
+
+/** A bundle with its grant and its session; `bundle` is what its chain calls it. */
+export async function beginCapture(
+  custody: Custody,
+  collectors: readonly Collector[],
+  bundle = bundleId(new Date()),
+): Promise<BegunCapture> {
+  const request = { requestedBy: 'tester', requestedAt: new Date().toISOString(), reason: null, case: null };
+  const chain = await beginBundle(custody, { bundle, node: 'here', profile: 'quick', ...request });
+  const names = collectors.map(({ name }) => name);
+  const session = { session: 1, software: custody.software, profile: 'quick', collectors: names, suspects: [] };
+  await beginSession(chain, session);
+  const custodian = new LocalCustodian({ store: custody.store, chain, clock: systemClock });
+  const run = () =>
+    runCapture({
+      collectors,
+      skipped: [],
+      context: (base) => base,
+      custodian,
+      session: 1,
+      signal: new AbortController().signal,
+      log: silentLog,
+      clock: systemClock,
+      observe: () => undefined,
+    });
+  return { chain, custodian, run };
+}
+
 export interface CaptureInto {
   readonly store: S3Store;
   readonly collectors: readonly Collector[];
@@ -56,25 +91,14 @@ export interface CaptureInto {
 /** A capture as `capture --local` does it: what fails on the way is sealed as far as it came. */
 export async function captureInto({ store, collectors, signer, begun }: CaptureInto): Promise<Captured> {
   const custody = custodyOf(store, signer);
-  const request = { requestedBy: 'tester', requestedAt: new Date().toISOString(), reason: null, case: null };
   try {
-    const bundle = bundleId(new Date());
-    const chain = await beginBundle(custody, { bundle, node: 'here', profile: 'quick', ...request });
-    const names = collectors.map(({ name }) => name);
-    const session = { session: 1, software: custody.software, profile: 'quick', collectors: names, suspects: [] };
-    await beginSession(chain, session);
+    const { chain, custodian, run } = await beginCapture(custody, collectors);
     begun?.(custody);
-    const custodian = new LocalCustodian({ store, chain, clock: systemClock });
     const end = async (ending: Ending): Promise<ChainHead> => {
       await custodian.flush();
       return endBundle(custody, chain, ending);
     };
-    const run = { collectors, skipped: [], context: (base: Parameters<Collector['collect']>[0]) => base };
-    const signal = new AbortController().signal;
-    const rest = { custodian, session: 1, signal, log: silentLog, clock: systemClock, observe: () => undefined };
-    const results = await runCapture({ ...run, ...rest }).catch((error: unknown): { readonly error: unknown } => ({
-      error,
-    }));
+    const results = await run().catch((error: unknown): { readonly error: unknown } => ({ error }));
     if ('error' in results) {
       const { error } = results;
       return await end({ outcome: 'aborted', recover: true }).then(

@@ -6,6 +6,7 @@ import {
   ImpoundError,
   type Store,
   systemClock,
+  takesEntriesBy,
 } from '../../../evidence/index.ts';
 import { actorFor } from '../../actor.ts';
 import type { Environment } from '../../command.ts';
@@ -37,16 +38,11 @@ export async function recordAccess(
   }
 }
 
-/** After the seal anybody's access is only reported; before it, an entry by a strange key breaks the chain. */
 function assertTakesAccess(entries: readonly ChainEntry[], keyid: string): void {
-  const predicates = entries.map(({ statement }) => statement.predicate);
-  const own =
-    entries[0]?.envelope.keyid === keyid ||
-    predicates.some(({ action, details }) => action === 'transfer' && details.keyid === keyid);
-  if (own || predicates.some(({ action }) => action === 'seal')) return;
+  if (takesEntriesBy(entries, keyid)) return;
   throw new ImpoundError(
     'key-unsuitable',
     'the bundle is not sealed, and an access by another key than its own would break its chain: "impound seal" it first, give its key as --key, or say --unrecorded',
-    { operation: 'pull', thing: predicates[0]?.bundle ?? '' },
+    { operation: 'pull', thing: entries[0]?.statement.predicate.bundle ?? '' },
   );
 }

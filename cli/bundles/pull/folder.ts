@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, ImpoundError, isBundlePath } from '../../../evidence/index.ts';
+import { errnoOf, ImpoundError, isBundlePath, makeFolder } from '../../../evidence/index.ts';
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_RDONLY, O_NONBLOCK } = constants;
 /** Of a half file's name; file systems take 255 bytes. */
@@ -44,7 +44,7 @@ export class PullFolder {
 
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeFolder(this.#directory);
       await this.#folder(this.#name);
       await this.#folder(`${PARTIAL}/${this.#name}`);
     } catch (error) {

@@ -14,6 +14,7 @@ import {
   type Store,
   TAG_MANIFEST,
 } from '../../../evidence/index.ts';
+import type { Standing } from './standing.ts';
 
 export interface WantedFile {
   readonly path: string;
@@ -39,31 +40,26 @@ export interface PullPlan {
   readonly unnamed: readonly string[];
 }
 
-/** The chain's own links were checked when it was read; `entries` is all of it. */
-export async function planPull(
-  store: Store,
-  entries: readonly ChainEntry[],
-  only: readonly string[],
-): Promise<PullPlan> {
-  const statements = entries.map(({ statement }) => statement);
-  const named = new Map(payloadDigests(statements).map((digest) => [digest.path, digest]));
-  const own = new Map(records(statements).map((record) => [record.path, record]));
-  const sealed = statements.some(({ predicate }) => predicate.action === 'seal');
-  const sizes = new Map<string, number>();
-  const foreign: string[] = [];
-  for await (const { path, kind, size } of store.list()) {
-    const layout = kind === 'file' ? layoutOf(path) : undefined;
-    if (layout === undefined || (sealed && layout.kind === 'payload' && !named.has(path))) foreign.push(path);
-    else sizes.set(path, size);
-  }
+/** Throws `usage` where artefacts were asked for and none is there. */
+export function assertWanted(standing: Standing, only: readonly string[]): void {
+  if (only.length === 0) return;
+  const artefacts = [...contentsOf(standing).sizes.keys()].filter(isArtefact);
+  if (artefacts.some((path) => isWanted(path, only))) return;
+  throw new ImpoundError('usage', `no artefact matches ${only.join(', ')}; "ls" lists what there is`, {
+    operation: 'pull',
+  });
+}
+
+export async function planPull(store: Store, standing: Standing, only: readonly string[]): Promise<PullPlan> {
+  const { entries } = standing;
+  const { named, sizes, foreign } = contentsOf(standing);
+  const own = new Map(records(entries.map(({ statement }) => statement)).map((record) => [record.path, record]));
   const tags = await tagDigests(store, sizes, entries);
-  const wanted = (path: string): boolean =>
-    only.length === 0 || only.some((glob) => matchesGlob(path, glob) || matchesGlob(path.replace(/^data\//, ''), glob));
   const files: WantedFile[] = [];
   let left = 0;
   for (const [path, size] of sizes) {
-    const payload = layoutOf(path)?.kind === 'payload';
-    if (payload && !wanted(path)) left++;
+    const payload = isArtefact(path);
+    if (payload && !isWanted(path, only)) left++;
     else {
       const record = own.get(path);
       const digest = payload ? named.get(path) : undefined;
@@ -74,15 +70,43 @@ export async function planPull(
       files.push({ path, size: expected, stored, sha256, ...(record === undefined ? {} : { record }) });
     }
   }
-  if (only.length > 0 && !files.some(({ path }) => path.startsWith('data/')))
-    throw new ImpoundError('usage', `no artefact matches ${only.join(', ')}; "ls" lists what there is`, {
-      operation: 'pull',
-    });
-  const rank = ({ path, size }: WantedFile): number => (path.startsWith('data/') ? size : Number.POSITIVE_INFINITY);
+  const rank = ({ path, size }: WantedFile): number => (isArtefact(path) ? size : Number.POSITIVE_INFINITY);
   files.sort((a, b) => rank(b) - rank(a) || (a.path < b.path ? -1 : 1));
-  const missing = [...named.keys()].filter((path) => !sizes.has(path) && wanted(path));
-  const unnamed = files.flatMap(({ path }) => (path.startsWith('data/') && !named.has(path) ? [path] : []));
+  const missing = [...named.keys()].filter((path) => !sizes.has(path) && isWanted(path, only));
+  const unnamed = files.flatMap(({ path }) => (isArtefact(path) && !named.has(path) ? [path] : []));
   return { files, missing, left, foreign, unnamed };
+}
+
+interface Contents {
+  /** By path, as the chain says. */
+  readonly named: ReadonlyMap<string, ReturnType<typeof payloadDigests>[number]>;
+  /** By path, bytes as the store lists them. */
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly foreign: readonly string[];
+}
+
+function contentsOf({ entries, listed }: Standing): Contents {
+  const statements = entries.map(({ statement }) => statement);
+  const named = new Map(payloadDigests(statements).map((digest) => [digest.path, digest]));
+  const sealed = statements.some(({ predicate }) => predicate.action === 'seal');
+  const sizes = new Map<string, number>();
+  const foreign: string[] = [];
+  for (const { path, kind, size } of listed) {
+    const layout = kind === 'file' ? layoutOf(path) : undefined;
+    if (layout === undefined || (sealed && layout.kind === 'payload' && !named.has(path))) foreign.push(path);
+    else sizes.set(path, size);
+  }
+  return { named, sizes, foreign };
+}
+
+/** Of a path of the layout. */
+function isArtefact(path: string): boolean {
+  return path.startsWith('data/');
+}
+
+function isWanted(path: string, only: readonly string[]): boolean {
+  const within = path.replace(/^data\//, '');
+  return only.length === 0 || only.some((glob) => matchesGlob(path, glob) || matchesGlob(within, glob));
 }
 
 /** Of the entries by the chain that was read, of the rest by the seal. */
