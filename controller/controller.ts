@@ -26,8 +26,9 @@ import { peoplesCaptures } from './people/access.ts';
 import { peopleRoutes } from './people/routes.ts';
 import type { Reconciling } from './reconcile/phase.ts';
 import { reconcile } from './reconcile/reconcile.ts';
-import { CAPTURES } from './reconcile/status.ts';
-import { suspectsOf } from './standing.ts';
+import { CAPTURES, writeStatus } from './reconcile/status.ts';
+import { leadersSigner } from './signing.ts';
+import { sayWhoIsMissing, suspectsOf } from './standing.ts';
 import type { Tell } from './tell.ts';
 
 const LEASE = 'impound-controller';
@@ -55,7 +56,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { pod } = config;
   const clock = systemClock;
   const figures = metrics();
-  const [store, signer, secret] = await Promise.all([openStore(config), openSigner(config), grantSecret(config)]);
+  const [store, key, secret] = await Promise.all([openStore(config), openSigner(config), grantSecret(config)]);
   // a store that cannot be written to is known before anybody needs it
   await store.prepare();
   await store.finish();
@@ -65,8 +66,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     artefacts: config.agents.maxArtefacts,
   };
   const events = openEvents(kubernetes, { log, clock, instance: pod.name });
-  const desk = new AgentDesk();
   const parsed: Parsed = capturesByName(log);
+  const desk = new AgentDesk((uid, node) => parsed.isCollecting(uid, node));
+  const signer = leadersSigner(key, () => election.isLeader());
   let steppedDown: string | undefined;
 
   const live = new LiveCaptures({
@@ -93,18 +95,18 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const context = (): Reconciling => ({
     ...{ kubernetes, config, clock, log, signer, software, store, live, desk, tell, steppedDown },
   });
+  const underWay = together();
   const queue = workQueue({
     concurrency: CONCURRENCY,
     log,
     async work(name) {
-      if (!election.isLeader()) return undefined;
       const capture = parsed.get(name);
-      if (capture === undefined) return undefined;
+      if (capture === undefined || !election.isLeader()) return undefined;
       const began = performance.now();
       const phase = capture.status?.phase ?? 'Pending';
       const seconds = (): number => (performance.now() - began) / 1000;
       try {
-        const done = await reconcile(capture, context(), election.isLeader);
+        const done = await underWay.with(reconcile(capture, context(), election.isLeader));
         figures.reconciled(phase, 'done', seconds());
         return done;
       } catch (error) {
@@ -126,9 +128,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   const suspects = (): readonly NodeCapture[] => suspectsOf(parsed.all(), pod.node);
   const leaveSuspect = (): void => {
-    const [suspect] = suspects();
-    if (suspect === undefined || !election.isLeader()) return;
-    const note = `${pod.name} on node ${pod.node}, which capture ${suspect.metadata.name} (${uidOf(suspect)}) suspects`;
+    if (suspects().length === 0 || !election.isLeader()) return;
+    const names = suspects().map((capture) => `${capture.metadata.name} (${uidOf(capture)})`);
+    const note = `${pod.name} on node ${pod.node}, suspect by ${names.join(', ')}`;
     log.warn('this replica stands on a suspect node, and leads no more', { node: pod.node });
     void election.stepDown(() => suspects().length === 0, note);
   };
@@ -156,6 +158,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       ...agentRoutes({
         ...{ identities: who, desk, limits, assertLeader },
         live: (uid) => live.get(uid),
+        refused: figures.refusedAgent,
         receive: receiveBytes(log),
       }),
       ...peopleRoutes({
@@ -184,21 +187,43 @@ export async function startController(options: ControllerOptions): Promise<Contr
       await aborted(over);
       figures.leads(false);
       desk.clear();
-      live.forgetAll();
+      // who leads next waits for that
+      await Promise.all([live.forgetAll(), underWay.settled()]);
     },
   });
   const watch = watchObjects<KubernetesObject>({ kubernetes, path: CAPTURES, log, signal, changed });
+  const standing = sayWhoIsMissing({
+    ...{ pod, signal, captures: () => parsed.all() },
+    anybodyLeads: () => election.isLeader() || election.leader() !== undefined,
+    say: (capture, message, said) => writeStatus(kubernetes, clock, capture, { message, said }),
+  });
   const unready = (): string | undefined => (watch.healthy ? undefined : 'the NodeCaptures are not known yet');
 
   const end = async (): Promise<void> => {
     await aborted(signal);
     await Promise.all([server.close(GRACE_MILLISECONDS), election.ended, queue.stop()]);
     await Promise.race([events.settled(), sleep(GRACE_MILLISECONDS)]);
-    await Promise.all([watch.ended, nodes.ended, pods.ended]);
+    await Promise.all([watch.ended, nodes.ended, pods.ended, standing]);
   };
   return {
     port: server.port,
     ended: end().catch((error) => log.error('it did not end in order', { error: describeError(error) })),
+  };
+}
+
+/** What is under way at once, to be waited for. */
+function together() {
+  const all = new Set<Promise<unknown>>();
+  return {
+    async with<T>(work: Promise<T>): Promise<T> {
+      all.add(work);
+      try {
+        return await work;
+      } finally {
+        all.delete(work);
+      }
+    },
+    settled: () => Promise.allSettled(all),
   };
 }
 

@@ -6,6 +6,8 @@ import type { Kubernetes, KubernetesObject } from './kubernetes/client.ts';
 export interface Parsed {
   get(name: string): NodeCapture | undefined;
   all(): readonly NodeCapture[];
+  /** Whether the capture of this uid is of that node, and agents may be at work for it. */
+  isCollecting(uid: string, node: string): boolean;
   /** As the watch tells of it; what is no NodeCapture of this version is logged and left alone. */
   set(name: string, object: KubernetesObject | undefined): NodeCapture | undefined;
   byPhase(): ReadonlyMap<string, number>;
@@ -16,6 +18,11 @@ export function capturesByName(log: Logger): Parsed {
   return {
     get: (name) => captures.get(name),
     all: () => [...captures.values()],
+    isCollecting: (uid, node) =>
+      captures.values().some(({ metadata, spec, status }) => {
+        const collecting = status?.phase === 'Protecting' || status?.phase === 'Collecting';
+        return metadata.uid === uid && spec.node === node && collecting;
+      }),
     set(name, object) {
       captures.delete(name);
       if (object === undefined) return undefined;

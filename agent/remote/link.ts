@@ -21,7 +21,7 @@ const SILENCE_MILLISECONDS = 15_000;
 /** A poll that nobody answers in its time is as good as dead. */
 const POLL_MILLISECONDS = (POLL_SECONDS + 10) * 1000;
 /** For how long a capture waits for a controller that is away; another replica takes over in a fraction of it. */
-const PATIENCE = { milliseconds: 600_000 };
+const PATIENCE = { milliseconds: 600_000, pauseMilliseconds: 2000 };
 const AUTHORITY_MILLISECONDS = 10_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Of a chain of replicas that each name another. */

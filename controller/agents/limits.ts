@@ -9,7 +9,9 @@ export interface AgentLimits {
   readonly sessions: number;
   /** Uploads in parts that are open at once. */
   readonly uploads: number;
-  /** Requests of one agent that are answered at once, a poll aside. */
+  /** Bytes of what is said on the chain: records, ends of collectors, clocks. */
+  readonly words: number;
+  /** Requests of one agent that are answered at once, its poll among them. */
   readonly requests: number;
 }
 
@@ -18,11 +20,14 @@ export const AGENT_LIMITS: AgentLimits = {
   artefacts: 100_000,
   sessions: 20,
   uploads: 64,
+  words: 128 * 1024 ** 2,
   requests: 16,
 };
 
 /** What the controller writes itself: what it and the cluster say beside what the node says. */
 const RESERVED: readonly string[] = ['00-meta', '90-cloud', '95-kubernetes'];
+/** "data" and its folder among them; honest ones have half of that. */
+const MAX_SEGMENTS = 10;
 /** Of 00-meta, what a node says of itself; with a later session's number and as age. */
 const OWN_META = /^data\/00-meta\/(?:host\.json|clock\.jsonl)$/;
 const SESSION_NUMBER = /\.\d+(?=\.(?:json|jsonl)$)/;
@@ -31,6 +36,7 @@ const SESSION_NUMBER = /\.\d+(?=\.(?:json|jsonl)$)/;
 export function assertAgentPath(path: string): void {
   const [, folder = ''] = path.split('/');
   const own = DATA_FOLDERS.some((known) => known === folder) && !RESERVED.includes(folder);
+  if (path.split('/').length > MAX_SEGMENTS) throw refused(path, `a path has ${MAX_SEGMENTS} segments at most`);
   if (layoutOf(path)?.kind === 'payload' && (own || OWN_META.test(path.replace(SESSION_NUMBER, '')))) return;
   throw refused(path, 'it is not where an agent stores what it collects');
 }

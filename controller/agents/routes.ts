@@ -33,6 +33,8 @@ export interface AgentRoutesOptions {
   /** Any live capture by its uid, whichever its node. */
   readonly live: (uid: string) => LiveCapture | undefined;
   readonly receive: Receive;
+  /** Counts what was refused where no capture is known to say it of. */
+  readonly refused?: (code: string) => void;
 }
 
 export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
@@ -59,6 +61,7 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     const { uid = '' } = params;
     const live = desk.find(uid, node);
     if (live !== undefined) return live;
+    options.refused?.('not-found');
     // another node's is not told from one that there is not
     throw new Problem(404, 'not-found', 'this node has no such capture now');
   };
@@ -85,9 +88,11 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       name: 'agent-session',
       handle: (call) =>
         asAgent(call, async (identity) => {
-          const request = await call.json(sessionRequest);
-          const { number } = await liveOf(call, identity).begin(identity, request);
-          return { json: { session: number } };
+          const live = liveOf(call, identity);
+          return heard(live, async () => {
+            const { number } = await live.begin(identity, await call.json(sessionRequest));
+            return { json: { session: number } };
+          });
         }),
     },
     {
@@ -96,10 +101,12 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       name: 'agent-calls',
       handle: (call) =>
         asAgent(call, async (identity) => {
-          const { session, calls } = await call.json(callsRequest, MAX_CALLS_BYTES);
           const live = liveOf(call, identity);
-          const results = await live.open(session, identity).calls(calls);
-          return { json: { results, stop: live.stopping ?? null } };
+          return heard(live, async () => {
+            const { session, calls } = await call.json(callsRequest, MAX_CALLS_BYTES);
+            const results = await live.open(session, identity).calls(calls);
+            return { json: { results, stop: live.stopping ?? null } };
+          });
         }),
     },
     {
@@ -108,10 +115,12 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       name: 'agent-end',
       handle: (call) =>
         asAgent(call, async (identity) => {
-          const end = await call.json(endRequest, MAX_END_BYTES);
           const live = liveOf(call, identity);
-          await live.finish(live.open(end.session, identity), end);
-          return { json: {} };
+          return heard(live, async () => {
+            const end = await call.json(endRequest, MAX_END_BYTES);
+            await live.finish(live.open(end.session, identity), end);
+            return { json: {} };
+          });
         }),
     },
     {
@@ -131,6 +140,19 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     },
   ];
 }
+
+/** What a request to a capture was refused as a whole stands on its chain, as its single calls' refusals do. */
+async function heard(live: LiveCapture, work: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Problem && TOLD.has(error.problem)) live.refuse(error.problem, error.message);
+    throw error;
+  }
+}
+
+/** Anything else is no fault of who asks. */
+const TOLD: ReadonlySet<string> = new Set(['request-invalid', 'too-large', 'conflict']);
 
 function assertVersion({ params }: Call): void {
   if (PROTOCOL_VERSIONS.some((version) => version === params.version)) return;

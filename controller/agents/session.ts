@@ -29,6 +29,16 @@ export interface SessionOptions {
   readonly ended: ReadonlySet<string>;
 }
 
+/** Of all requests: each may ask the store. */
+const CALLS_AT_ONCE = 32;
+/**
+ * Of what waits for the chain, as JSON: an entry has 4 MiB at most, a third of it the envelope's, and what is said of the
+ * largest request must fit.
+ */
+const MAX_WAITING_BYTES = 2.5 * 1024 * 1024;
+/** An entry names each artefact's path and digest once more. */
+const SUBJECT_BYTES = 120;
+
 /** These are for the agent to know; anything else that goes wrong is a matter of the store, and is tried again later. */
 const TOLD: ReadonlySet<string> = new Set(['grant-refused', 'object-exists', 'object-missing', 'path-invalid']);
 /** The store says so of a list of parts that is not what it holds: the agent's mistake, or its lie. */
@@ -39,6 +49,12 @@ export class AgentSession {
   readonly #batch: ChainBatch;
   readonly #ended: Set<string>;
   readonly #samples = new Set<string>();
+  /** Bytes of what waits for the chain. */
+  #waiting = 0;
+  #free = CALLS_AT_ONCE;
+  readonly #queue: (() => void)[] = [];
+  #adding: Promise<void> = Promise.resolve();
+  #flushing: Promise<void> = Promise.resolve();
   #end: EndRequest | undefined;
 
   constructor(options: SessionOptions) {
@@ -65,23 +81,51 @@ export class AgentSession {
   }
 
   /** One result a call. Throws a Problem 503 where the store, or the chain in it, cannot be reached now. */
-  async calls(calls: readonly AgentCall[]): Promise<readonly CallResult[]> {
-    const results = await Promise.all(calls.map((call) => this.#answer(call)));
+  calls(calls: readonly AgentCall[]): Promise<readonly CallResult[]> {
+    return this.#options.claims.during(this.#calls(calls));
+  }
+
+  async #calls(calls: readonly AgentCall[]): Promise<readonly CallResult[]> {
+    const results: CallResult[] = [];
+    const failures: unknown[] = [];
+    const answer = async (call: AgentCall, index: number): Promise<void> => {
+      await this.#turn();
+      try {
+        if (failures.length === 0) results[index] = await this.#answer(call);
+      } catch (error) {
+        failures.push(error); // thrown when nothing is under way any more
+      } finally {
+        this.#free++;
+        this.#queue.shift()?.();
+      }
+    };
+    await Promise.all(calls.map(answer));
+    if (failures.length > 0) throw failures[0];
     if (calls.some(({ kind }) => kind === 'record' || kind === 'ended' || kind === 'clock')) await this.flush();
     return results;
   }
 
+  /** A node that asks without end has its turns, and other captures have theirs. */
+  async #turn(): Promise<void> {
+    while (this.#free === 0) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#free--;
+  }
+
   /** All that was recorded is on the chain then. */
-  async flush(): Promise<void> {
-    try {
+  flush(): Promise<void> {
+    const flushed = this.#flushing.then(async () => {
+      const waiting = this.#waiting;
       await this.#batch.flush();
-    } catch (error) {
+      this.#waiting -= waiting;
+    });
+    this.#flushing = flushed.catch(() => undefined);
+    return flushed.catch((error: unknown) => {
       throw unavailable(error);
-    }
+    });
   }
 
   async finish(end: EndRequest): Promise<void> {
-    await this.flush();
+    await this.#options.claims.during(this.flush());
     this.#end ??= end;
   }
 
@@ -104,26 +148,17 @@ export class AgentSession {
     const { grants, claims } = this.#options;
     switch (call.kind) {
       case 'grant-object':
+        return this.#grantObject(call);
+      case 'begin-upload':
         assertAgentPath(call.path);
-        claims.object(call);
-        return grants.grantObject(call);
-      case 'begin-upload': {
-        assertAgentPath(call.path);
-        claims.upload(call.path);
-        const upload = await grants.beginUpload(call.path);
-        claims.begun(call.path, upload);
-        return upload;
-      }
+        return claims.upload(call.path, () => grants.beginUpload(call.path));
       case 'grant-part':
-        assertAgentPath(call.path);
-        await this.#know(call);
-        claims.part(call, call.upload, call.number);
-        return grants.grantPart(call);
+        return this.#grantPart(call);
       case 'complete-upload': {
         assertAgentPath(call.path);
         const { path, upload, parts } = call;
         const names = await grants.completeUpload(path, upload, parts);
-        claims.see(path, { size: sizeOf(parts), parts, ...names }, upload);
+        claims.see(path, { size: sizeOf(parts), parts, ...names });
         return names;
       }
       case 'finished': {
@@ -144,12 +179,27 @@ export class AgentSession {
     }
   }
 
+  /** What the store's own limits refuse is no claim: it would take of the capture's bytes for nothing. */
+  async #grantObject(call: Extract<AgentCall, { kind: 'grant-object' }>): Promise<unknown> {
+    assertAgentPath(call.path);
+    const { path, size, sha256 } = call;
+    const grant = await this.#options.grants.grantObject(call);
+    this.#options.claims.object({ path, size, sha256, until: Date.parse(grant.expires) });
+    return grant;
+  }
+
   /** An upload that was begun before this controller came is the store's to know. */
-  async #know(call: Extract<AgentCall, { kind: 'grant-part' }>): Promise<void> {
+  async #grantPart(call: Extract<AgentCall, { kind: 'grant-part' }>): Promise<unknown> {
     const { grants, claims } = this.#options;
-    if (claims.knows(call.upload)) return;
-    await grants.finishedPart(call); // throws object-missing where there is no such upload
-    claims.begun(call.path, call.upload);
+    const { path, upload, number } = call;
+    assertAgentPath(path);
+    if (!(await claims.knows(path, upload))) {
+      await grants.finishedPart(call); // throws object-missing where there is no such upload
+      if (!(await claims.knows(path, upload))) claims.adopt(path, upload);
+    }
+    const grant = await grants.grantPart(call);
+    claims.part(call, number);
+    return grant;
   }
 
   async #record(record: Extract<AgentCall, { kind: 'record' }>['record']): Promise<void> {
@@ -168,25 +218,53 @@ export class AgentSession {
     const sameParts = JSON.stringify(seen.parts) === JSON.stringify(parts);
     if (seen.size !== size || (seen.sha256 ?? sha256) !== sha256 || !sameParts)
       throw refused(path, 'the store holds other bytes');
-    if (!claims.record(record)) return;
-    await this.#batch.record(given({ ...record, ...seen, sha256 }));
+    // of the whole of several parts only who reads it all can say: that is the agent's word
+    if (parts?.length === 1 && parts[0]?.sha256 !== sha256) throw refused(path, 'its one part has another digest');
+    const said = given({ ...record, ...seen, sha256 });
+    const length = bytesOf(said) + path.length + SUBJECT_BYTES;
+    await this.#add(length, () => {
+      if (!claims.record(record, length)) return;
+      // beyond its own size the batch waits: this one's bytes are bounded before
+      void this.#batch.record(said).catch(() => undefined); // the flush that follows says it
+    });
   }
 
-  #collectorEnded(end: Extract<AgentCall, { kind: 'ended' }>['end']): void {
-    const { number, collectors } = this.#options;
+  async #collectorEnded(end: Extract<AgentCall, { kind: 'ended' }>['end']): Promise<void> {
+    const { number, collectors, claims } = this.#options;
     if (end.session !== number || !(collectors.includes(end.collector) || end.collector === 'shared'))
       throw refused(end.collector, 'this session did not announce such a collector');
-    if (this.#ended.has(end.collector)) return;
-    this.#ended.add(end.collector);
-    this.#batch.ended({ ...end, gaps: end.gaps.map((gap) => given(gap)) });
+    const said = { ...end, gaps: end.gaps.map((gap) => given(gap)) };
+    const length = bytesOf(said);
+    await this.#add(length, () => {
+      if (this.#ended.has(end.collector)) return;
+      claims.say(end.collector, length);
+      this.#ended.add(end.collector);
+      this.#batch.ended(said);
+    });
   }
 
   /** The node's clocks, each reading once; an honest agent has a few of them. */
-  #clock(sample: Extract<AgentCall, { kind: 'clock' }>['sample']): void {
+  async #clock(sample: Extract<AgentCall, { kind: 'clock' }>['sample']): Promise<void> {
     const text = JSON.stringify(sample);
-    if (this.#samples.has(text) || this.#samples.size >= MAX_SAMPLES) return;
-    this.#samples.add(text);
-    this.#batch.clock(given(sample));
+    const length = Buffer.byteLength(text);
+    await this.#add(length, () => {
+      if (this.#samples.has(text)) return;
+      if (this.#samples.size >= MAX_SAMPLES) throw refused('clock', `a session has ${MAX_SAMPLES} readings at most`);
+      this.#options.claims.say('clock', length);
+      this.#samples.add(text);
+      this.#batch.clock(given(sample));
+    });
+  }
+
+  /** Lets nothing wait for the chain that would not fit into one entry with what waits already. */
+  #add(length: number, add: () => void): Promise<void> {
+    const added = this.#adding.then(async () => {
+      if (this.#waiting + length > MAX_WAITING_BYTES) await this.flush();
+      this.#waiting += length;
+      add();
+    });
+    this.#adding = added.catch(() => undefined);
+    return added;
   }
 }
 
@@ -198,6 +276,10 @@ function actorOf({ identity, number }: SessionOptions): Actor {
 
 function sizeOf(parts: readonly { readonly size: number }[]): number {
   return parts.reduce((sum, { size }) => sum + size, 0);
+}
+
+function bytesOf(value: object): number {
+  return Buffer.byteLength(JSON.stringify(value));
 }
 
 /** Without the fields that are undefined. */

@@ -1,8 +1,6 @@
 // One capture while it is being made: its chain, the agent's sessions at it, and what the cluster itself says meanwhile.
 // Opened anew from store and chain by whichever replica leads.
 import {
-  type Actor,
-  type ArtefactRecord,
   beginBundle,
   type CaptureStamps,
   type ChainHead,
@@ -17,7 +15,6 @@ import {
   type Logger,
   readChain,
   records,
-  type Statement,
   type Store,
   stampCapture,
   type Uploads,
@@ -30,7 +27,11 @@ import { Refusals } from '../agents/refusals.ts';
 import { AgentSession } from '../agents/session.ts';
 import type { AgentIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
+import { declareAbsentAgent, fuller, groupsOf } from './missing.ts';
+import { occupy } from './occupy.ts';
 import { agentOrder, bundleRequest } from './request.ts';
+import { agentActor, type BegunSession, countAgentSessions, endDetails, lastAgentSession } from './sessions.ts';
+import { ChainTally, type Progress } from './tally.ts';
 
 export interface LiveOptions {
   readonly capture: NodeCapture;
@@ -59,20 +60,26 @@ export class LiveCapture {
   readonly #claims: Claims;
   readonly #refusals: Refusals;
   readonly #stamps: CaptureStamps;
+  readonly #tally: ChainTally;
+  /** Since when an agent could have begun. */
+  #awaited = performance.now();
   readonly #opened = performance.now();
   #session: AgentSession | undefined;
   #heard: number | undefined;
+  #heardHere = false;
   #stop: { readonly reason: string; readonly at: number } | undefined;
   #closing = false;
-  #beginning: Promise<unknown> = Promise.resolve();
+  /** Sessions begin and end one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(options: LiveOptions, chain: ChainWriter, resumed: boolean) {
     this.#options = options;
     this.chain = chain;
     this.resumed = resumed;
+    this.#tally = new ChainTally(() => chain.statements);
     this.#claims = new Claims(options.limits, records(chain.statements));
     this.#refusals = new Refusals(options.refused);
-    this.#stamps = stampCapture(options.custody.store, chain, resumed ? [] : options.tsa, options.log);
+    this.#stamps = stampCapture(options.custody.store, chain, options.tsa, options.log);
   }
 
   /** Begins the bundle, or goes on with what there is of it. */
@@ -87,8 +94,12 @@ export class LiveCapture {
       return new LiveCapture(options, chain, false);
     }
     const live = new LiveCapture(options, new ChainWriter({ ...custody, bundle, entries }), true);
-    live.#resumeSession();
+    await live.#resumeSession();
     return live;
+  }
+
+  get node(): string {
+    return this.#options.capture.spec.node;
   }
 
   get store(): Store {
@@ -104,9 +115,21 @@ export class LiveCapture {
     return performance.now() - this.#opened;
   }
 
-  /** Milliseconds since a session at it was last heard of; undefined where none was. */
-  get silence(): number | undefined {
-    return this.#heard === undefined ? undefined : performance.now() - this.#heard;
+  /**
+   * Milliseconds since a session at it was last heard of; where none was, since an agent was free to begin one.
+   */
+  get silence(): number {
+    return performance.now() - (this.#heard ?? this.#awaited);
+  }
+
+  /** Whether an agent has spoken to this very replica. */
+  get heardHere(): boolean {
+    return this.#heardHere;
+  }
+
+  /** The node's agent is at another capture: it is not expected here yet. */
+  excuse(): void {
+    this.#awaited = performance.now();
   }
 
   get uploads(): Uploads {
@@ -126,67 +149,62 @@ export class LiveCapture {
     return this.#stop === undefined ? undefined : (performance.now() - this.#stop.at) / 1000;
   }
 
-  get refused(): number {
-    return this.#refusals.total;
-  }
-
   /** Whether the chain has seen this collector end. */
   ended(collector: string): boolean {
-    const { collectors } = coverage(this.chain.statements);
-    return collectors.some((one) => one.collector === collector && one.outcome !== 'unfinished');
+    return this.#tally.ended.has(collector);
   }
 
   /** Whether the chain has an entry of this action, of this reason where given. */
   has(action: string, reason?: string): boolean {
-    return this.find(action, reason) !== undefined;
+    return this.#tally.first(action, reason) !== undefined;
   }
 
-  find(action: string, reason?: string): Statement | undefined {
-    return this.chain.statements.find(
-      ({ predicate }) => predicate.action === action && (reason === undefined || predicate.details.reason === reason),
-    );
+  /** Number of the last such entry; -1 where there is none. */
+  lastOf(action: string, reason?: string): number {
+    return this.#tally.last(action, reason)?.predicate.sequence ?? -1;
   }
 
-  get progress(): { readonly artefacts: number; readonly bytes: number; readonly gaps: number } {
-    const all = records(this.chain.statements);
-    return {
-      artefacts: all.length,
-      bytes: all.reduce((sum, { size }) => sum + size, 0),
-      gaps: gapGroups(this.chain.statements).reduce((sum, { count }) => sum + count, 0),
-    };
+  get progress(): Progress {
+    return this.#tally.progress;
+  }
+
+  /** By its own word, or since it was asked to; one that ended unasked may come again. */
+  get agentDone(): boolean {
+    const end = this.#session?.end;
+    return end !== undefined && (end.outcome !== 'aborted' || this.#stop !== undefined);
   }
 
   /** What an agent is to do; undefined where it is too late for that. */
   order(seconds: number): CaptureOrder | undefined {
-    if (this.#closing || this.#stop !== undefined || this.#session?.end !== undefined) return undefined;
-    const done = coverage(this.chain.statements).collectors.filter(({ outcome }) => outcome !== 'unfinished');
-    const names = [...new Set(done.map(({ collector }) => collector))];
-    return agentOrder(this.#options.capture, this.#options.bundle, seconds, names);
+    if (this.#closing || this.#stop !== undefined || this.agentDone) return undefined;
+    return agentOrder(this.#options.capture, this.#options.bundle, seconds, [...this.#tally.ended]);
   }
 
   /** Begins a session, or answers with the one that this request began. */
   begin(identity: AgentIdentity, request: SessionRequest): Promise<AgentSession> {
-    const begun = this.#beginning.then(() => this.#begin(identity, request));
-    this.#beginning = begun.catch(() => undefined);
+    const begun = this.#turn.then(() => this.#begin(identity, request));
+    this.#turn = begun.catch(() => undefined);
     return begun;
   }
 
   async #begin(identity: AgentIdentity, request: SessionRequest): Promise<AgentSession> {
     if (this.#session?.nonce === request.nonce && this.#session.identity.podUid === identity.podUid)
       return this.#session;
-    if (this.#closing || this.#stop !== undefined) throw new Problem(409, 'conflict', OVER);
-    const before = agentSessions(this.chain.statements);
-    if (before.length >= this.#options.limits.sessions)
+    const used = this.chain.statements.some(({ predicate }) => predicate.nonce === request.nonce);
+    if (used || this.#closing || this.#stop !== undefined || this.agentDone) throw new Problem(409, 'conflict', OVER);
+    const before = countAgentSessions(this.chain.statements);
+    if (before >= this.#options.limits.sessions)
       throw new Problem(409, 'conflict', `a capture has ${this.#options.limits.sessions} sessions at most`);
     const { profile, suspects = [] } = this.#options.capture.spec;
-    const number = before.length + 1;
+    const number = before + 1;
     const { nonce, software, collectors } = request;
     const details = { session: number, software, profile, collectors, suspects, nonce, podUid: identity.podUid };
     const actor = agentActor(identity, number);
     await this.chain.append('session', details, { actor, nonce });
-    this.#take(identity, { number, nonce, software, collectors });
+    this.#heardHere = true;
+    const session = this.#take({ number, nonce, software, collectors, identity });
     this.#options.changed();
-    return this.#current();
+    return session;
   }
 
   /** The session that a request means; throws a Problem 409 where it is over. */
@@ -195,13 +213,24 @@ export class LiveCapture {
     if (this.#closing || session?.number !== number || session.identity.podUid !== identity.podUid)
       throw new Problem(409, 'conflict', OVER);
     this.#heard = performance.now();
+    this.#heardHere = true;
     return session;
   }
 
-  /** An agent's word that it is done. */
+  /** An agent's word that it is done; on the chain, so that whoever leads next need not wait for it. */
   async finish(session: AgentSession, end: EndRequest): Promise<void> {
-    await session.finish(end);
+    const finished = this.#turn.then(() => this.#finish(session, end));
+    this.#turn = finished.catch(() => undefined);
+    await finished;
     this.#options.changed();
+  }
+
+  async #finish(session: AgentSession, end: EndRequest): Promise<void> {
+    if (session.end !== undefined) return;
+    if (this.#closing) throw new Problem(409, 'conflict', OVER);
+    await session.flush();
+    await this.chain.append('note', endDetails(end), { actor: agentActor(session.identity, session.number) });
+    await session.finish(end);
   }
 
   /** Collecting is to end: the agent hears why with its next answer. */
@@ -218,10 +247,14 @@ export class LiveCapture {
     const { custody } = this.#options;
     const session = this.#session;
     if (!this.has('close')) {
+      // what an agent asked for before may still end as an object in the store
+      await this.#turn;
+      await this.#claims.settled();
       await session?.flush();
       session?.stop();
-      await this.#occupy();
-      await this.recordRefusals();
+      await occupy(custody, this.chain, this.#claims.outstanding);
+      await declareAbsentAgent(this.chain, this.node, this.age / 1000);
+      await this.recordRefusals(true);
       await this.#stamps.beforeClose();
     }
     const end = session?.end;
@@ -239,10 +272,16 @@ export class LiveCapture {
     return last;
   }
 
-  async recordRefusals(): Promise<void> {
+  /** What an agent asked of this capture was refused as a whole. */
+  refuse(code: string, message: string): void {
+    this.#refusals.add(code, message);
+  }
+
+  /** Puts what agents were refused on the chain, where it is time for that or `all` is to be said now. */
+  async recordRefusals(all = false): Promise<void> {
     const session = this.#session;
-    if (session === undefined) return;
-    await this.#refusals.record(this.chain, agentActor(session.identity, session.number));
+    const agent = session === undefined ? null : agentActor(session.identity, session.number);
+    await this.#refusals.record(this.chain, agent, all);
   }
 
   close(): void {
@@ -250,86 +289,26 @@ export class LiveCapture {
     this.#session?.stop();
   }
 
-  /**
-   * A URL that is out may still be used: its path is taken first, so that nothing can appear there once the bundle is
-   * sealed. What was sent meanwhile stands there, and is read back with the rest.
-   */
-  async #occupy(): Promise<void> {
-    const { store, clock } = this.#options.custody;
-    const artefacts: ArtefactRecord[] = [];
-    for (const { path, size } of this.#claims.outstanding) {
-      const begun = clock.now().toISOString();
-      try {
-        const stored = await store.put(path, Buffer.alloc(0));
-        const truncated = `the agent claimed ${size} bytes for it and never sent them`;
-        artefacts.push({
-          path,
-          ...stored,
-          collector: 'impound',
-          session: 1,
-          source: 'a claim',
-          begun,
-          ended: begun,
-          truncated,
-        });
-      } catch (error) {
-        if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;
-      }
-    }
-    if (artefacts.length === 0) return;
-    const subjects = artefacts.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } }));
-    await this.chain.append('collect', { artefacts }, { subjects });
-  }
-
-  #resumeSession(): void {
-    const last = agentSessions(this.chain.statements).at(-1);
+  async #resumeSession(): Promise<void> {
+    const last = lastAgentSession(this.chain.statements);
     if (last === undefined) return;
-    const { actor, details } = last.predicate;
-    const { nonce, podUid, software, collectors, session } = details as unknown as SessionRequest & {
-      readonly podUid: string;
-      readonly session: number;
-    };
-    const { name: username, node = '', pod = '' } = actor;
-    this.#take({ username, node, nodeUid: '', pod, podUid }, { number: session, nonce, software, collectors });
+    const session = this.#take(last);
+    if (last.end !== undefined) await session.finish(last.end);
   }
 
-  #take(
-    identity: AgentIdentity,
-    begun: Pick<SessionRequest, 'nonce' | 'software' | 'collectors'> & { readonly number: number },
-  ): void {
+  #take({ identity, ...begun }: Omit<BegunSession, 'end'>): AgentSession {
     this.#session?.stop();
+    this.#claims.restart();
     const { grants } = this.#options.uploads;
     const ends = coverage(this.chain.statements).collectors.filter(
       ({ session, outcome }) => session === begun.number && outcome !== 'unfinished',
     );
     const ended = new Set(ends.map(({ collector }) => collector));
     const common = { chain: this.chain, grants, claims: this.#claims, refusals: this.#refusals, ended };
-    this.#session = new AgentSession({ ...common, ...begun, identity });
+    const { number, nonce, software, collectors } = begun;
+    const session = new AgentSession({ ...common, number, nonce, software, collectors, identity });
+    this.#session = session;
     this.#heard = performance.now();
+    return session;
   }
-
-  #current(): AgentSession {
-    if (this.#session === undefined) throw new Error('there is no session');
-    return this.#session;
-  }
-}
-
-function agentSessions(statements: readonly Statement[]): readonly Statement[] {
-  return statements.filter(({ predicate: { action, actor } }) => action === 'session' && actor.kind === 'agent');
-}
-
-function agentActor({ username, node, pod }: AgentIdentity, session: number): Actor {
-  return { kind: 'agent', name: username, node, pod, session };
-}
-
-function groupsOf(end: EndRequest | undefined): readonly GapGroup[] {
-  return (end?.gaps ?? []).map(({ detail, ...group }) => ({ ...group, ...(detail === undefined ? {} : { detail }) }));
-}
-
-/** The chain's groups, with more names where somebody told them: what it tells and the chain does not is left out. */
-function fuller(chain: readonly GapGroup[], told: readonly GapGroup[]): readonly GapGroup[] {
-  const keyOf = ({ collector, session, reason, detail = '' }: GapGroup): string =>
-    JSON.stringify([collector, session, reason, detail]);
-  const more = new Map(told.map((group) => [keyOf(group), group.names]));
-  return chain.map((group) => ({ ...group, names: more.get(keyOf(group)) ?? group.names }));
 }

@@ -26,6 +26,8 @@ export class LiveCaptures {
   readonly #live = new Map<string, Promise<LiveCapture>>();
   readonly #opened = new Map<string, LiveCapture>();
   readonly #surveys = new Map<string, Survey>();
+  /** Of those that were forgotten while they ran. */
+  readonly #leaving = new Set<Promise<void>>();
 
   constructor(options: LiveCapturesOptions) {
     this.#options = options;
@@ -34,52 +36,75 @@ export class LiveCaptures {
   /** Begins or resumes the bundle of a capture whose status names it. */
   open(capture: NodeCapture): Promise<LiveCapture> {
     const uid = uidOf(capture);
-    const known = this.#live.get(uid) ?? this.#open(capture);
-    this.#live.set(uid, known);
-    known.catch(() => this.#live.delete(uid));
-    return known;
+    const known = this.#live.get(uid);
+    if (known !== undefined) return known;
+    const opened = this.#open(capture).then(
+      (live) => {
+        if (this.#live.get(uid) === opened) this.#opened.set(uid, live);
+        else live.close(); // forgotten meanwhile
+        return live;
+      },
+      (error: unknown) => {
+        if (this.#live.get(uid) === opened) this.#live.delete(uid);
+        throw error;
+      },
+    );
+    this.#live.set(uid, opened);
+    return opened;
   }
 
   get(uid: string): LiveCapture | undefined {
     return this.#opened.get(uid);
   }
 
-  get count(): number {
-    return this.#opened.size;
+  /** Whether the node's agent is at work for another capture than this, which then has to wait. */
+  isAgentBusy(node: string, uid: string): boolean {
+    return this.#opened
+      .entries()
+      .some(([other, live]) => other !== uid && live.node === node && live.session !== undefined && !live.session.end);
   }
 
-  /** Starts the survey where it was not; whether it has ended. */
+  /** Starts the survey where it was not; whether it has ended. Throws what the store did to it: asked again, it is tried again. */
   survey(capture: NodeCapture): boolean {
     const uid = uidOf(capture);
     const live = this.#opened.get(uid);
     if (live === undefined) return false;
     const known = this.#surveys.get(uid) ?? this.#survey(capture, live);
     this.#surveys.set(uid, known);
+    if (known.failure !== undefined) {
+      this.#surveys.delete(uid);
+      throw known.failure;
+    }
     return known.finished;
   }
 
-  /** Its gaps, with more names than the chain has; throws what the store did to it. */
-  async surveyGaps(uid: string): Promise<readonly GapGroup[]> {
-    const survey = this.#surveys.get(uid);
-    await survey?.done;
-    if (survey?.failure !== undefined) {
-      this.#surveys.delete(uid); // tried again, as another session
-      throw survey.failure;
-    }
-    return survey?.gaps ?? [];
+  /** It is given up: what it has by now is kept. */
+  endSurvey(uid: string): void {
+    this.#surveys.get(uid)?.ending.abort();
+  }
+
+  /** Its gaps, with more names than the chain has. */
+  surveyGaps(uid: string): readonly GapGroup[] {
+    return this.#surveys.get(uid)?.gaps ?? [];
   }
 
   forget(uid: string): void {
-    this.#surveys.get(uid)?.ending.abort();
+    const survey = this.#surveys.get(uid);
+    if (survey !== undefined && !survey.finished) {
+      survey.ending.abort();
+      this.#leaving.add(survey.done);
+      void survey.done.then(() => this.#leaving.delete(survey.done));
+    }
     this.#surveys.delete(uid);
     this.#opened.get(uid)?.close();
     this.#opened.delete(uid);
     this.#live.delete(uid);
   }
 
-  /** This replica leads no more. */
-  forgetAll(): void {
+  /** This replica leads no more. Resolves when what ran in the background has ended; never rejects. */
+  async forgetAll(): Promise<void> {
     for (const uid of [...this.#live.keys()]) this.forget(uid);
+    await Promise.all(this.#leaving);
   }
 
   async #open(capture: NodeCapture): Promise<LiveCapture> {
@@ -88,9 +113,7 @@ export class LiveCaptures {
       throw new ImpoundError('internal', 'the status names no bundle', { operation: 'open capture' });
     const { name } = capture.metadata;
     const options = await this.#options.optionsOf(capture, bundle);
-    const live = await LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) });
-    this.#opened.set(uidOf(capture), live);
-    return live;
+    return LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) });
   }
 
   #survey(capture: NodeCapture, live: LiveCapture): Survey {
@@ -101,7 +124,7 @@ export class LiveCaptures {
     };
     const done = this.#options.surveyOf(capture, live, ending.signal).then(
       (gaps) => finish({ gaps }),
-      (failure: unknown) => finish({ failure }),
+      (failure: unknown) => finish({ failure: failure ?? new Error('no reason') }),
     );
     const survey: Survey = { ending, done, gaps: [], finished: false, failure: undefined };
     return survey;

@@ -1,111 +1,140 @@
 // Collecting: the agent works; here is watched how far it is, whether it is still heard, and when it is enough.
 import { type NodeCapture, SILENCE_SECONDS } from '../../protocol/index.ts';
 import type { LiveCapture } from '../captures/live.ts';
-import { secondsLeft } from './deadline.ts';
+import { DEADLINE, secondsLeft } from './deadline.ts';
 import { after, isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
-import { bundleOf } from './protect.ts';
+import { bundleOf, CLOSED } from './protect.ts';
 import { type Said, writeStatus } from './status.ts';
 
 /** A silent agent's pod may come back as another: for so long, its silence included, the bundle is left open for it. */
 const RETURN_SECONDS = 60;
-/** An agent that was told to stop, or that is at its last artefact, gets so long. */
+/** An agent that was told to stop, or that is at its last artefact, gets so long; so does the survey. */
 const FAREWELL_SECONDS = 20;
 const LOOK_MILLISECONDS = 1000;
+/** Artefacts come by the dozen: counting them out loud is worth no more than this. */
+const COUNT_MILLISECONDS = 2000;
+
+const SILENT = 'agent-silent';
+const BACK = 'agent-heard-again';
 
 export const collect: PhaseFunction = async (capture, context) => {
   const { clock, desk, live, kubernetes } = context;
-  const { metadata, spec } = capture;
-  const uid = metadata.uid ?? '';
+  const { spec } = capture;
+  const uid = capture.metadata.uid ?? '';
   const opened = await live.open(capture);
+  if (opened.has('close')) return { kind: 'on', capture: await writeStatus(kubernetes, clock, capture, CLOSED) };
   const left = secondsLeft(capture, clock);
   if (isUnwanted(capture)) opened.stop(spec.cancel === true ? 'cancelled' : 'released or deleted');
-  else if (left <= 0) opened.stop('its deadline has passed');
-  else desk.offer(uid, spec.node, opened, left);
+  else if (left <= 0) opened.stop(DEADLINE);
+  // also one that is to stop: its agent asks, and hears it
+  desk.offer(uid, spec.node, opened, Math.max(0, left));
+  if (live.isAgentBusy(spec.node, uid)) opened.excuse();
+  if ((opened.stopSeconds ?? 0) > FAREWELL_SECONDS) live.endSurvey(uid);
   const surveyed = live.survey(capture);
   await opened.recordRefusals();
-  const state = agentState(opened, desk.isBusy(spec.node, uid));
-  if (state.kind === 'silent' && !opened.has('note', 'agent-silent')) await sayContact(capture, opened, state, context);
-  const done = state.kind === 'ended' || state.kind === 'gone';
-  if (!done || !surveyed) {
-    await writeStatus(kubernetes, clock, capture, progress(capture, opened, [collecting(state)]));
-    return after(LOOK_MILLISECONDS);
+  const state = agentState(opened);
+  await recordContact(capture, opened, state, context);
+  if (surveyed && (state.kind === 'ended' || state.kind === 'gone')) {
+    const said = collected(state, opened);
+    const change = { phase: 'Sealing', message: said.message, ...progress(capture, opened, said) } as const;
+    return { kind: 'on', capture: await writeStatus(kubernetes, clock, capture, change) };
   }
-  if (state.kind === 'gone' && !opened.has('note', 'agent-silent')) await sayContact(capture, opened, state, context);
-  const change = { phase: 'Sealing', ...progress(capture, opened, [collected(state, opened)]) } as const;
-  return { kind: 'on', capture: await writeStatus(kubernetes, clock, capture, change) };
+  const said = collecting(state);
+  if (isNews(capture, opened, said)) {
+    await writeStatus(kubernetes, clock, capture, { message: said.message, ...progress(capture, opened, said) });
+    counted.set(opened, performance.now());
+  }
+  return after(LOOK_MILLISECONDS);
 };
 
 type AgentState =
-  | { readonly kind: 'working'; readonly begun: boolean }
+  | { readonly kind: 'working'; readonly begun: boolean; readonly seconds: number }
   | { readonly kind: 'silent'; readonly seconds: number }
-  | { readonly kind: 'ended' }
+  | { readonly kind: 'ended'; readonly seconds: number }
   /** Nothing more is waited for. */
   | { readonly kind: 'gone'; readonly why: 'AgentSilent' | 'Stopped'; readonly seconds: number };
 
-function agentState(live: LiveCapture, busy: boolean): AgentState {
-  const { session, silence } = live;
-  if (session?.end !== undefined) return { kind: 'ended' };
-  const { stopSeconds } = live;
-  const seconds = (silence ?? (busy ? 0 : live.age)) / 1000;
+function agentState(live: LiveCapture): AgentState {
+  const { session, stopSeconds } = live;
+  const seconds = live.silence / 1000;
+  if (live.agentDone) return { kind: 'ended', seconds };
   if (stopSeconds !== undefined && (session === undefined || stopSeconds > FAREWELL_SECONDS))
     return { kind: 'gone', why: 'Stopped', seconds };
   if (seconds > RETURN_SECONDS) return { kind: 'gone', why: 'AgentSilent', seconds };
   if (seconds > SILENCE_SECONDS) return { kind: 'silent', seconds };
-  return { kind: 'working', begun: session !== undefined };
+  return { kind: 'working', begun: session !== undefined, seconds };
 }
 
-async function sayContact(
+/** The chain says once when the agent falls silent, and once when it is heard again. */
+async function recordContact(
   capture: NodeCapture,
   live: LiveCapture,
-  { seconds }: { readonly seconds: number },
-  { tell, config }: Reconciling,
+  { kind, seconds }: AgentState,
+  { tell, config, clock }: Reconciling,
 ): Promise<void> {
   const { node } = capture.spec;
-  if (seconds <= SILENCE_SECONDS) return;
+  const known = live.lastOf('note', SILENT) > live.lastOf('note', BACK);
   const agent = live.session?.identity.pod ?? null;
-  await live.chain.append('note', { reason: 'agent-silent', node, agent, seconds: Math.round(seconds) });
+  if (known && (kind === 'working' || kind === 'ended')) {
+    if (!live.heardHere) return; // a replica that has just come takes it for heard so that it has its time
+    await live.chain.append('note', { reason: BACK, node, agent });
+    tell(capture, 'Normal', 'AgentBack', `the agent on ${node} was heard again`);
+  }
+  if (known || seconds <= SILENCE_SECONDS || kind === 'working' || kind === 'ended') return;
+  const since = new Date(clock.now().getTime() - seconds * 1000).toISOString();
+  await live.chain.append('note', { reason: SILENT, node, agent, since, seconds: Math.round(seconds) });
   const where = `kubectl get pods -n ${config.pod.namespace} --field-selector spec.nodeName=${node}`;
   const message = `nothing was heard of the agent on ${node} for ${Math.round(seconds)} s: ${where}`;
   tell(capture, 'Warning', 'AgentSilent', message);
 }
 
 function collecting(state: AgentState): Said {
+  const base = { type: 'Collected', status: 'False' } as const;
   if (state.kind === 'silent') {
-    const message = `the agent has been silent for ${Math.round(state.seconds)} s; what exists is sealed where it does not come back within ${RETURN_SECONDS} s`;
-    return { type: 'Collected', status: 'False', reason: 'AgentSilent', message };
+    const message = `nothing is heard of the agent; what exists is sealed where it does not come back within ${RETURN_SECONDS} s of silence`;
+    return { ...base, reason: 'AgentSilent', message };
   }
   if (state.kind === 'working' && !state.begun)
-    return { type: 'Collected', status: 'False', reason: 'AwaitingAgent', message: 'the agent has not begun yet' };
-  return { type: 'Collected', status: 'False', reason: 'Collecting', message: 'the agent is at work' };
+    return { ...base, reason: 'AwaitingAgent', message: 'the agent has not begun yet' };
+  if (state.kind === 'working') return { ...base, reason: 'Collecting', message: 'the agent is at work' };
+  return { ...base, reason: 'AwaitingSurvey', message: 'the agent has ended; the cluster itself is still being asked' };
+}
+
+/** When the counts were last written. */
+const counted = new WeakMap<LiveCapture, number>();
+
+/** Anything but the counts is written at once. */
+function isNews({ status }: NodeCapture, live: LiveCapture, said: Said): boolean {
+  const before = status?.conditions?.find(({ type }) => type === said.type);
+  const same = before?.reason === said.reason && status?.message === said.message;
+  const sameAgent = status?.session === live.session?.number && status?.agent?.pod === live.session?.identity.pod;
+  return !same || !sameAgent || performance.now() - (counted.get(live) ?? 0) >= COUNT_MILLISECONDS;
 }
 
 function collected(state: AgentState, live: LiveCapture): Said {
   const end = live.session?.end;
+  const base = { type: 'Collected', status: 'False' } as const;
   if (state.kind === 'ended' && end?.outcome === 'complete')
-    return {
-      type: 'Collected',
-      status: 'True',
-      reason: 'Complete',
-      message: 'the agent has collected all it was asked for',
-    };
-  if (state.kind === 'gone' && state.why === 'AgentSilent')
-    return {
-      type: 'Collected',
-      status: 'False',
-      reason: 'AgentSilent',
-      message: 'the agent fell silent: what it had sent by then is kept',
-    };
-  const reason = end?.outcome === 'failed' ? 'AgentFailed' : 'Stopped';
-  const message = end?.reason ?? live.stopping ?? 'collecting was ended before it was complete';
-  return { type: 'Collected', status: 'False', reason, message };
+    return { ...base, status: 'True', reason: 'Complete', message: 'the agent has collected all it was asked for' };
+  if (state.kind === 'gone' && state.why === 'AgentSilent') {
+    const message =
+      live.session === undefined
+        ? 'no agent began on the node: what the cluster says of it is all there is'
+        : 'the agent fell silent: what it had sent by then is kept';
+    return { ...base, reason: 'AgentSilent', message };
+  }
+  if (end?.outcome === 'failed')
+    return { ...base, reason: 'AgentFailed', message: end.reason ?? 'the agent failed, and did not say why' };
+  const message = live.stopping ?? 'collecting was ended before it was complete';
+  return { ...base, reason: message === DEADLINE ? 'DeadlinePassed' : 'Stopped', message };
 }
 
-function progress(capture: NodeCapture, live: LiveCapture, said: readonly Said[]) {
+function progress(capture: NodeCapture, live: LiveCapture, said: Said) {
   const { session } = live;
   return {
     ...live.progress,
     ...(session === undefined ? {} : { session: session.number, agent: { pod: session.identity.pod, version: 'v1' } }),
     bundle: bundleOf(capture, live.chain.head),
-    said,
+    said: [said],
   };
 }

@@ -2,6 +2,9 @@
 import type { Clock } from '../../evidence/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 
+/** Why collecting ends then. */
+export const DEADLINE = 'its deadline has passed';
+
 /** From now on; negative once it is over. */
 export function secondsLeft({ spec, status }: NodeCapture, clock: Clock): number {
   const started = Date.parse(status?.startedAt ?? '') || clock.now().getTime();

@@ -20,9 +20,15 @@ export const grant: PhaseFunction = async (capture, context) => {
   const id = bundleId(now);
   const { url } = bundleStore(context.store, config, capture, id);
   const startedAt = now.toISOString();
+  const message = 'the grant is being stored, and the node held';
   return {
     kind: 'on',
-    capture: await writeStatus(kubernetes, clock, held, { phase: 'Protecting', bundle: { id, url }, startedAt }),
+    capture: await writeStatus(kubernetes, clock, held, {
+      phase: 'Protecting',
+      bundle: { id, url },
+      startedAt,
+      message,
+    }),
   };
 };
 

@@ -8,12 +8,17 @@ import { listCaptures } from './list.ts';
 import { isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
 import { type Said, writeStatus } from './status.ts';
 
+const REPLICA_ON_SUSPECT = 'replica-on-suspect';
+
 export const protect: PhaseFunction = async (capture, context) => {
   const { kubernetes, clock, desk, live, steppedDown, tell } = context;
   const { metadata, spec } = capture;
   const opened = await live.open(capture);
-  if (steppedDown?.includes(metadata.uid ?? '') && !opened.has('note', 'replica-on-suspect'))
-    await opened.chain.append('note', { reason: 'replica-on-suspect', replica: steppedDown });
+  if (opened.has('close')) return { kind: 'on', capture: await writeStatus(kubernetes, clock, capture, CLOSED) };
+  if (steppedDown?.includes(metadata.uid ?? '') && !opened.has('note', REPLICA_ON_SUSPECT)) {
+    const [replica] = steppedDown.split(' ');
+    await opened.chain.append('note', { reason: REPLICA_ON_SUSPECT, replica, said: steppedDown });
+  }
   if (!isUnwanted(capture)) desk.offer(metadata.uid ?? '', spec.node, opened, secondsLeft(capture, clock));
   live.survey(capture);
   const granted: Said = {
@@ -22,7 +27,7 @@ export const protect: PhaseFunction = async (capture, context) => {
     reason: 'Stored',
     message: `signed by key ${context.signer.keyid}`,
   };
-  const { recorded, said } = await hold(capture, context);
+  const { recorded, said } = isUnwanted(capture) ? { recorded: capture, said: UNWANTED } : await hold(capture, context);
   tell(capture, 'Normal', 'Granted', `evidence of node ${spec.node} goes to ${capture.status?.bundle?.url ?? ''}`);
   const change = { phase: 'Collecting', said: [granted, said], bundle: bundleOf(recorded, opened.chain.head) } as const;
   return { kind: 'on', capture: await writeStatus(kubernetes, clock, recorded, change) };
@@ -31,6 +36,16 @@ export const protect: PhaseFunction = async (capture, context) => {
 export function bundleOf({ status }: NodeCapture, head: { readonly sequence: number; readonly sha256: string }) {
   return { id: status?.bundle?.id ?? '', url: status?.bundle?.url ?? '', head };
 }
+
+/** Somebody has closed the bundle from elsewhere: nothing more goes into it. */
+export const CLOSED = { phase: 'Sealing', message: 'the bundle was closed from elsewhere' } as const;
+
+const UNWANTED: Said = {
+  type: 'Protected',
+  status: 'False',
+  reason: 'NotWanted',
+  message: 'it was ended before the node was held',
+};
 
 /** The prior state stands in the status before anything is changed, and the change on the chain. */
 async function hold(
@@ -43,12 +58,12 @@ async function hold(
     const message = `node ${capture.spec.node} is gone`;
     return { recorded: capture, said: { type: 'Protected', status: 'False', reason: 'NodeGone', message } };
   }
-  const captures = await listCaptures(context, capture.spec.node);
-  const prior = priorFor(node, capture, captures, clock);
+  const list = () => listCaptures(context, capture.spec.node);
+  const prior = priorFor(node, capture, await list(), clock);
   const recorded = await writeStatus(kubernetes, clock, capture, { prior });
-  const request = { capture: recorded, prior, captures };
-  const outcome = await applyHold(kubernetes, request);
-  const check = await verifyHold(kubernetes, request, outcome);
+  // each time anew: of two that hold a node at the same time, the later one knows of the other
+  const outcome = await applyHold(kubernetes, { capture: recorded, prior, captures: await list() });
+  const check = await verifyHold(kubernetes, { capture: recorded, prior, captures: await list() }, outcome);
   const opened = await live.open(recorded);
   if (!opened.has('protect')) await opened.chain.append('protect', { ...outcome, prior, verified: check });
   return { recorded, said: sayHeld(outcome, check.stands) };

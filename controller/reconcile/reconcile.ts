@@ -28,7 +28,6 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'key-unsuitable',
   'chain-broken',
   'entry-invalid',
-  'bundle-sealed',
   'store-unsuitable',
   'store-unlocked',
 ]);
@@ -72,14 +71,23 @@ async function failed(
   const message = `${phase}: ${describeError(error)} [${code}]`;
   const uid = capture.metadata.uid ?? '';
   if (!(isCapturing && hopeless)) {
-    await writeStatus(kubernetes, clock, capture, { message }).catch(() => undefined); // the error itself is thrown
+    // of another's pen: the chain is read anew, and what is left to do is done
+    if (code === 'bundle-sealed') live.forget(uid);
+    const change = code === 'bundle-sealed' && isCapturing ? ({ phase: 'Sealing', message } as const) : { message };
+    // each write brings the capture back at once: the same failure in other words would be tried again without a pause
+    const before = capture.status?.message ?? '';
+    const known = before.startsWith(`${phase}: `) && before.endsWith(` [${code}]`);
+    if (!known) await writeStatus(kubernetes, clock, capture, change).catch(() => undefined); // the error itself is thrown
     throw error;
   }
   log.error('a capture has failed', { capture: capture.metadata.name, code, error: describeError(error) });
+  const { bundle } = capture.status ?? {};
+  const head = live.get(uid)?.chain.head;
   desk.withdraw(uid);
   live.forget(uid);
   const said = [{ type: 'Sealed', status: 'False', reason: 'Failed', message }] as const;
-  await writeStatus(kubernetes, clock, capture, { phase: 'Failed', message, said });
+  const ended = bundle === undefined || head === undefined ? {} : { bundle: { ...bundle, head } };
+  await writeStatus(kubernetes, clock, capture, { phase: 'Failed', message, said, ...ended });
   tell(capture, 'Warning', 'Failed', message);
   return undefined;
 }

@@ -18,7 +18,7 @@ export const seal: PhaseFunction = async (capture, context) => {
     return after(outstanding);
   }
   const complete = opened.session?.end?.outcome === 'complete';
-  const gaps = await live.surveyGaps(uid);
+  const gaps = live.surveyGaps(uid);
   const head = await opened.seal(complete ? 'complete' : 'aborted', gaps, footprintOf(capture.spec.node));
   const phase =
     capture.spec.cancel === true && closeOutcome(opened.chain.statements) !== 'complete' ? 'Cancelled' : 'Sealed';

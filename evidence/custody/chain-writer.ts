@@ -58,14 +58,15 @@ export class ChainWriter {
   readonly #statements: Statement[];
   #head: ChainHead | undefined;
   #queue: Promise<unknown> = Promise.resolve();
-  /** Somebody else has ended collection: what we append of it would break the sealed part. */
-  #ended = false;
+  /** How far the chain has come: what would go into the sealed part comes too late once it is closed. */
+  #end: 'open' | 'closed' | 'sealed' | 'taken-over' = 'open';
 
   constructor(options: ChainWriterOptions) {
     this.#options = options;
     this.#statements = options.entries.map((entry) => entry.statement);
     const last = options.entries.at(-1);
     this.#head = last === undefined ? undefined : { sequence: last.sequence, sha256: last.sha256 };
+    for (const statement of this.#statements) this.#note(statement);
   }
 
   get bundle(): string {
@@ -94,7 +95,7 @@ export class ChainWriter {
 
   async #append(draft: Draft): Promise<ChainHead> {
     const { action, nonce: ownNonce } = draft;
-    if (this.#ended) this.#refuse(action);
+    this.#assertInTime(action);
     // met meanwhile by another entry that took its number
     if (this.#statements.some(({ predicate }) => predicate.nonce === ownNonce)) return this.head;
     for (let attempt = 0; attempt < 16; attempt++) {
@@ -109,8 +110,9 @@ export class ChainWriter {
         // our own entry, put by a try whose answer was lost, is success; anybody else's is linked to instead
         this.#accept(stored.statement, stored.bytes);
         if (stored.statement.predicate.nonce === ownNonce) return this.head;
-        this.#ended ||= endsCollection(stored.statement);
-        if (this.#ended) this.#refuse(action);
+        // nobody takes over from himself
+        if (isTakeOver(stored.statement)) this.#end = 'taken-over';
+        this.#assertInTime(action);
       }
     }
     throw new ImpoundError('chain-contended', 'another writer keeps appending to this chain; stop it and try again', {
@@ -119,9 +121,10 @@ export class ChainWriter {
     });
   }
 
-  /** What would go into the sealed part comes too late; what may stand after the seal does not. */
-  #refuse(action: Action): void {
-    if (!SEALED_ACTIONS.has(action)) return;
+  /** What may stand after the seal is never too late. */
+  #assertInTime(action: Action): void {
+    const seals = action === 'seal' && this.#end === 'closed';
+    if (this.#end === 'open' || seals || !SEALED_ACTIONS.has(action)) return;
     throw new ImpoundError('bundle-sealed', 'another process has closed this bundle: nothing more can go into it', {
       operation: 'append',
       thing: this.#options.bundle,
@@ -130,8 +133,14 @@ export class ChainWriter {
 
   #accept(made: Statement, bytes: Uint8Array): ChainHead {
     this.#statements.push(made);
+    this.#note(made);
     this.#head = { sequence: made.predicate.sequence, sha256: sha256(bytes) };
     return this.#head;
+  }
+
+  #note({ predicate: { action } }: Statement): void {
+    if (action === 'close' && this.#end === 'open') this.#end = 'closed';
+    if (action === 'seal') this.#end = 'sealed';
   }
 
   #statement({ subjects, ...said }: Draft): Statement {
@@ -173,8 +182,8 @@ export class ChainWriter {
   }
 }
 
-function endsCollection({ predicate: { action, details } }: Statement): boolean {
-  return action === 'close' || action === 'seal' || (action === 'note' && details.reason === TAKEN_OVER);
+function isTakeOver({ predicate: { action, details } }: Statement): boolean {
+  return action === 'note' && details.reason === TAKEN_OVER;
 }
 
 /** Of two times in RFC 3339 UTC, which sort as text. */

@@ -103,7 +103,12 @@ export function stampCapture(
       log.error('a time stamp could not be kept', { entry: sequence, error: describeError(error) });
     }
   };
-  const grant = stamp(0);
+  const stampGrant = async (): Promise<void> => {
+    // a capture that was taken over may have it already
+    const there = urls.length > 0 && (await store.size(timestampPath(0)).catch(() => undefined)) !== undefined;
+    if (!there) await stamp(0);
+  };
+  const grant = stampGrant();
   return {
     beforeClose: () => grant,
     afterSeal: async (seal) => {

@@ -104,7 +104,8 @@ const gapGroup = z.object({
     'crashed',
   ]),
   detail: line.optional(),
-  count: z.int().min(1),
+  /** Sums of it stay whole numbers. */
+  count: z.int().min(1).max(1_000_000_000),
   names: z.array(name).max(MAX_GAP_NAMES),
 });
 

@@ -24,6 +24,10 @@ export interface Daemon {
   readonly directory: string;
   /** A second call does nothing. */
   stop(): Promise<void>;
+  /** SIGKILL; resolves when it has ended. What it keeps in its folder stays. */
+  kill(): Promise<void>;
+  /** Starts it again after that, on the same port; serves when it resolves. */
+  start(): Promise<void>;
 }
 
 export interface Program {
@@ -40,7 +44,8 @@ export async function startDaemon(scope: Scope, program: Program): Promise<Daemo
     const directory = await mkdtemp('/tmp/imp-');
     try {
       const port = await freePort();
-      const child = await spawnDaemon(directory, program.name, await program.args(port, directory));
+      const words = await program.args(port, directory);
+      let child = await spawnDaemon(directory, program.name, words);
       const stop = async (): Promise<void> => {
         await endDaemon(child, STOP_MILLISECONDS);
         await rm(directory, { recursive: true, force: true });
@@ -48,7 +53,23 @@ export async function startDaemon(scope: Scope, program: Program): Promise<Daemo
       const endpoint = `http://127.0.0.1:${port}`;
       if (await serves(child, `${endpoint}${program.readyPath}`)) {
         scope.after(stop);
-        return { endpoint, directory, pid: child.pid ?? 0, stop };
+        return {
+          ...{ endpoint, directory, stop },
+          get pid() {
+            return child.pid ?? 0;
+          },
+          async kill() {
+            const ended = runs(child) ? once(child, 'exit') : undefined;
+            child.kill('SIGKILL');
+            await ended;
+          },
+          async start() {
+            if (runs(child)) return;
+            child = await spawnDaemon(directory, program.name, words);
+            if (!(await serves(child, `${endpoint}${program.readyPath}`)))
+              throw await didNotStart(directory, program.name);
+          },
+        };
       }
       await endDaemon(child, STOP_MILLISECONDS);
       if (tries === TRIES) throw await didNotStart(directory, program.name);

@@ -45,7 +45,7 @@ export interface ControllerFile {
 export interface Agent {
   readonly pod: Pod;
   readonly program: Daemon;
-  /** Path of its token on this machine. */
+  /** Path of its token on its node, as the kubelet keeps it. */
   readonly token: string;
 }
 

@@ -12,6 +12,8 @@ const LEAST_ATTEMPTS = 3;
 
 export interface Patience {
   readonly milliseconds: number;
+  /** The longest pause between two tries: 10 s where absent. */
+  readonly pauseMilliseconds?: number;
 }
 
 export const PATIENCE: Patience = { milliseconds: PATIENCE_MILLISECONDS };
@@ -31,12 +33,12 @@ export async function retrying<T>(
       const given = attempt >= LEAST_ATTEMPTS && performance.now() - begun > patience.milliseconds;
       if (given || !(await isHopeful(error))) throw error;
     }
-    await pause(attempt, signal);
+    await pause(attempt, signal, patience.pauseMilliseconds);
   }
 }
 
 /** After the `attempt`-th failure in a row, counted from 1. Throws where `signal` ends it. */
-export async function pause(attempt: number, signal?: AbortSignal): Promise<void> {
-  const most = Math.min(MAX_MILLISECONDS, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
+export async function pause(attempt: number, signal?: AbortSignal, longest = MAX_MILLISECONDS): Promise<void> {
+  const most = Math.min(longest, FIRST_MILLISECONDS * 2 ** Math.min(attempt - 1, 20));
   await sleep(Math.random() * most, undefined, signal === undefined ? {} : { signal });
 }

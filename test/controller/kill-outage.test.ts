@@ -1,0 +1,86 @@
+// Outages that last: nobody leads, or the leader has no store. The agent waits, and the capture goes on where it was.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeCapture } from '../../protocol/index.ts';
+import { missing } from '../helpers/component.ts';
+import { untilLeads } from '../helpers/replicas.ts';
+import { chainOf, notes, verified } from '../helpers/sealed.ts';
+import { fileTemporaryFolder } from '../helpers/temporary.ts';
+import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
+
+const REPLICAS = ['node2', 'node3'] as const;
+const SHORT = { grantSeconds: 10 };
+
+const lacking = missing(IMPOUND_COMPONENTS);
+const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
+const bed = skip === false ? await startBed() : undefined;
+const home = await fileTemporaryFolder();
+
+async function startBed(): Promise<Impound> {
+  assert.equal(lacking, undefined);
+  return startImpound({ after }, { controllers: REPLICAS, config: (file) => ({ ...file, agents: SHORT }) });
+}
+
+const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
+  test(name, { skip }, async () => {
+    assert.ok(bed);
+    await work(bed);
+  });
+};
+
+const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
+
+async function begin(impound: Impound, name: string): Promise<void> {
+  await impound.capture(name, { watchSeconds: 25, collectors: { skip: ['timeline', 'logs'] } });
+  await impound.until(name, 30, ({ status }) => status?.session !== undefined && (status.artefacts ?? 0) > 15);
+}
+
+/** By the one session that began, with its end on the chain. */
+async function goesOn(impound: Impound, name: string): Promise<void> {
+  const sealed = await impound.untilPhase(name, 150, 'Sealed', 'Failed', 'Cancelled');
+  assert.equal(collected(sealed)?.reason, 'Complete', JSON.stringify(sealed.status));
+  assert.equal(sealed.status?.session, 1);
+  const { code, stdout } = await verified(impound, sealed, home);
+  assert.equal(code, 0, stdout);
+  const [end] = notes(await chainOf(impound, sealed), 'session-ended');
+  assert.equal(end?.outcome, 'complete');
+  await impound.patch(name, { release: true });
+  await impound.untilPhase(name, 30, 'Released');
+}
+
+scenario('the API server is away for 30 s: nobody leads, and the agent goes on afterwards', async (impound) => {
+  await begin(impound, 'leaderless');
+  await impound.cluster.apiServer.kill();
+  await sleep(30_000);
+  await impound.cluster.apiServer.start();
+  await untilLeads(impound, ...REPLICAS);
+  await goesOn(impound, 'leaderless');
+});
+
+scenario(
+  'the leader dies while the store is away: the next one waits for it, and so does the agent',
+  async (impound) => {
+    const leader = await untilLeads(impound, ...REPLICAS);
+    await begin(impound, 'storeless');
+    await impound.s3.kill();
+    await impound.controller(leader).kill();
+    await untilLeads(impound, ...REPLICAS.filter((node) => node !== leader));
+    await sleep(8000);
+    await impound.s3.start();
+    await impound.controller(leader).start();
+    await goesOn(impound, 'storeless');
+  },
+);
+
+scenario('an agent that ended before the leader died is not waited for', async (impound) => {
+  const leader = await untilLeads(impound, ...REPLICAS);
+  await impound.capture('ended', { profile: 'quick' });
+  await impound.untilPhase('ended', 60, 'Sealing', 'Sealed');
+  await Promise.all(REPLICAS.map((node) => impound.controller(node).kill()));
+  const began = performance.now();
+  await Promise.all(REPLICAS.map((node) => impound.controller(node).start()));
+  await goesOn(impound, 'ended');
+  const seconds = (performance.now() - began) / 1000;
+  assert.ok(seconds < 50, `sealed and released ${seconds} s after ${leader} had died`);
+});
