@@ -15,6 +15,7 @@ import {
   type Logger,
   readChain,
   records,
+  type Statement,
   type Store,
   stampCapture,
   type Uploads,
@@ -152,6 +153,11 @@ export class LiveCapture {
   /** Whether the chain has seen this collector end. */
   ended(collector: string): boolean {
     return this.#tally.ended.has(collector);
+  }
+
+  /** The first entry of this action. */
+  find(action: string): Statement | undefined {
+    return this.#tally.first(action);
   }
 
   /** Whether the chain has an entry of this action, of this reason where given. */

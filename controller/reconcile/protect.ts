@@ -7,6 +7,7 @@ import { secondsLeft } from './deadline.ts';
 import { listCaptures } from './list.ts';
 import { isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
 import { type Said, writeStatus } from './status.ts';
+import { sayUnsupported } from './unmet.ts';
 
 const REPLICA_ON_SUSPECT = 'replica-on-suspect';
 
@@ -29,7 +30,11 @@ export const protect: PhaseFunction = async (capture, context) => {
   };
   const { recorded, said } = isUnwanted(capture) ? { recorded: capture, said: UNWANTED } : await hold(capture, context);
   tell(capture, 'Normal', 'Granted', `evidence of node ${spec.node} goes to ${capture.status?.bundle?.url ?? ''}`);
-  const change = { phase: 'Collecting', said: [granted, said], bundle: bundleOf(recorded, opened.chain.head) } as const;
+  const change = {
+    phase: 'Collecting',
+    said: [granted, said, ...sayUnsupported(spec)],
+    bundle: bundleOf(recorded, opened.chain.head),
+  } as const;
   return { kind: 'on', capture: await writeStatus(kubernetes, clock, recorded, change) };
 };
 

@@ -3,6 +3,7 @@ import { closeOutcome } from '../captures/outcome.ts';
 import { after, type PhaseFunction } from './phase.ts';
 import { bundleOf } from './protect.ts';
 import { type Said, writeStatus } from './status.ts';
+import { declareUnmet } from './unmet.ts';
 
 export const seal: PhaseFunction = async (capture, context) => {
   const { kubernetes, clock, desk, live, config, tell } = context;
@@ -17,6 +18,7 @@ export const seal: PhaseFunction = async (capture, context) => {
     await writeStatus(kubernetes, clock, capture, { message });
     return after(outstanding);
   }
+  await declareUnmet(capture, opened, context);
   const complete = opened.session?.end?.outcome === 'complete';
   const gaps = live.surveyGaps(uid);
   const head = await opened.seal(complete ? 'complete' : 'aborted', gaps, footprintOf(capture.spec.node));

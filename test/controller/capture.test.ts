@@ -227,6 +227,26 @@ scenario('a request that cannot be is refused with its reason, and costs nothing
   assert.deepEqual(await nodeState(impound), { unschedulable: false, taints: [], annotations: [] });
 });
 
+scenario('what this version does not do, and a hold that was undone, are said and are gaps', async (impound) => {
+  const isolate = { when: 'afterCollect', scope: 'node' } as const;
+  await impound.capture('more', { profile: 'quick', watchSeconds: 0, isolate, disks: { mode: 'snapshot' } });
+  await impound.untilPhase('more', 20, 'Collecting');
+  await impound.cluster.kubectl('uncordon', 'node1');
+  const capture = await impound.untilPhase('more', 60, 'Sealed');
+  const said = capture.status?.conditions?.filter(({ reason }) => reason === 'Unsupported');
+  assert.deepEqual(said?.map(({ type }) => type).sort(), ['DisksCaptured', 'Isolated']);
+  const chunks = await Array.fromAsync((await storeOf(impound, capture)).read('data/00-meta/gaps.jsonl'));
+  const gaps = rowsOf(Buffer.concat(chunks)).filter(({ collector }) => collector === 'controller');
+  assert.deepEqual(gaps.map(({ names }) => (names as string[])[0]).sort(), [
+    'hold of node node1',
+    'spec.disks',
+    'spec.isolate',
+  ]);
+  assert.equal((await verified(impound, capture)).code, 0);
+  await impound.patch('more', { release: true });
+  await impound.untilPhase('more', 20, 'Released');
+});
+
 scenario('what happens is told where people look', async ({ cluster }) => {
   const events = await cluster.kubectl('get', 'events', '-n', 'default');
   for (const reason of ['Granted', 'Sealed', 'Released', 'NodeMissing']) assert.match(events, new RegExp(reason));
