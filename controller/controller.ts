@@ -1,7 +1,8 @@
 // The controller as a whole: one watch, one election, one queue, one server, and what they share.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, type Logger, systemClock } from '../evidence/index.ts';
-import type { NodeCapture } from '../protocol/index.ts';
+import { elect, type Kubernetes, type KubernetesObject, watchObjects, workQueue } from '../kubernetes/index.ts';
+import { AGENT_AUDIENCE, type NodeCapture } from '../protocol/index.ts';
 import { AgentDesk } from './agents/desk.ts';
 import { AGENT_LIMITS, type AgentLimits } from './agents/limits.ts';
 import { receiveBytes } from './agents/receive.ts';
@@ -16,10 +17,6 @@ import { healthRoutes } from './health.ts';
 import { identities } from './http/identities.ts';
 import { Problem } from './http/problem.ts';
 import { startServer } from './http/server.ts';
-import type { Kubernetes, KubernetesObject } from './kubernetes/client.ts';
-import { elect } from './kubernetes/lease.ts';
-import { workQueue } from './kubernetes/queue.ts';
-import { watchObjects } from './kubernetes/watch.ts';
 import { metrics } from './metrics.ts';
 import { capturesByName, type Parsed, uidLookup } from './objects.ts';
 import { peoplesCaptures } from './people/access.ts';
@@ -149,6 +146,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const podUid = uidLookup(kubernetes, podsPath, (name) => pods.get(`${pod.namespace}/${name}`));
   const who = identities({
     ...{ api: kubernetes, clock, namespace: pod.namespace, nodeUid, podUid },
+    audience: AGENT_AUDIENCE,
     serviceAccount: config.agents.serviceAccount,
     refused: figures.refusedToken,
   });

@@ -1,7 +1,7 @@
 // Tells what happens where people look: Kubernetes events about a capture and its node. None of it may fail a capture.
 import { createHash } from 'node:crypto';
 import { type Clock, describeError, ImpoundError, type Logger } from '../evidence/index.ts';
-import type { Kubernetes } from './kubernetes/client.ts';
+import type { Kubernetes } from '../kubernetes/index.ts';
 
 /** An object without a namespace: its events are in the namespace "default". */
 export interface Regarding {

@@ -3,11 +3,10 @@ import { parseArgs } from 'node:util';
 import { boundMemory } from '../capture/memory.ts';
 import { describeError, ImpoundError } from '../evidence/index.ts';
 import { software } from '../evidence/software.ts';
+import { kubernetes, readAccess } from '../kubernetes/index.ts';
 import { createLog } from '../log.ts';
 import { readConfig } from './config.ts';
 import { startController } from './controller.ts';
-import { readAccess } from './kubernetes/access.ts';
-import { kubernetes } from './kubernetes/client.ts';
 
 const OPTIONS = {
   config: { type: 'string', default: '/etc/impound/controller.yaml' },

@@ -1,7 +1,7 @@
 // Objects of the watches as they are used: captures read by their schema, uids of nodes and pods by name.
 import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
+import type { Kubernetes, KubernetesObject } from '../kubernetes/index.ts';
 import { type NodeCapture, parseNodeCapture } from '../protocol/index.ts';
-import type { Kubernetes, KubernetesObject } from './kubernetes/client.ts';
 
 export interface Parsed {
   get(name: string): NodeCapture | undefined;

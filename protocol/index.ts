@@ -3,7 +3,6 @@
 export {
   AGENT_AUDIENCE,
   type AgentCall,
-  agentCall,
   BEAT_SECONDS,
   type CallResult,
   type CaptureOrder,

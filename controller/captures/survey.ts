@@ -8,9 +8,9 @@ import {
   parseRecipients,
   type Statement,
 } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { kubernetes as collector } from '../collectors/kubernetes.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import type { LiveCapture } from './live.ts';
 
 export interface SurveyOptions {

@@ -1,7 +1,7 @@
 // What the API server knows of a node and of what runs on it: the outside's word, beside the agent's.
 import { type Artefact, type CollectContext, type Collector, type GapReport, gap } from '../../capture/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCaptureSpec } from '../../protocol/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import { type Answers, type Asking, answers } from './kubernetes/ask.ts';
 import { eventRows } from './kubernetes/events.ts';
 import { ownerRows, segment } from './kubernetes/owners.ts';

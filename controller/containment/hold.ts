@@ -1,7 +1,7 @@
 // Holds a node against autoscalers and cordons it: what would change, the change, and whether it still stands.
 import { ImpoundError } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import { isHolding } from './holders.ts';
 import {
   ANNOTATIONS,

@@ -1,7 +1,7 @@
 // A Node as the API server has it, and how it is changed: read, decided upon, patched on the condition that it is still so.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ImpoundError } from '../../evidence/index.ts';
-import type { Kubernetes, KubernetesObject } from '../kubernetes/client.ts';
+import type { Kubernetes, KubernetesObject } from '../../kubernetes/index.ts';
 
 export const NODES = '/api/v1/nodes';
 

@@ -1,6 +1,7 @@
 // Gives a node back: what was changed and still stands so becomes what it was; what somebody changed since is left.
+
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import type { HoldRequest } from './hold.ts';
 import { isHolding, nextHolder } from './holders.ts';
 import {

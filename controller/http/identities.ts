@@ -1,7 +1,7 @@
 // Who bears a token, by the API server's own word, and what a person may: agents by account, pod and node, people as the
 // API server knows them.
 import type { Clock } from '../../evidence/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import { refusalOf, type UidOf } from './binding.ts';
 import { makeCache, makeShared } from './cache.ts';
 import type { AgentIdentity, Identities, PersonIdentity } from './identity.ts';

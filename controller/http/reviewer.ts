@@ -1,7 +1,7 @@
 // Asks the API server whose a token is, and remembers the answer: each token is asked about once at a time, answers are
 // kept under the token's digest, and what was known is believed a while longer where the API server is silent.
 import { ImpoundError } from '../../evidence/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { BindingRefusal } from './binding.ts';
 import { makeCache, makeShared } from './cache.ts';
 import type { PersonIdentity } from './identity.ts';

@@ -1,6 +1,6 @@
 // What the API server says of a token, and of a person's right: TokenReview and SubjectAccessReview
 // (https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/).
-import type { Kubernetes } from '../kubernetes/client.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { PersonIdentity } from './identity.ts';
 
 /** Who waits for an answer of ours has less patience than the client's own time-out. */

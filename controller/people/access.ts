@@ -1,5 +1,6 @@
 // The captures as the people's API sees them; who reads evidence is written on its chain by the leader.
 import { ChainWriter, type Clock, readChain, type Signer, type Store } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 import type { LiveCaptures } from '../captures/registry.ts';
 import { uidOf } from '../captures/registry.ts';
@@ -7,7 +8,6 @@ import { bundleStore } from '../captures/stores.ts';
 import type { ControllerConfig } from '../config.ts';
 import type { PersonIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import { writeStatus } from '../reconcile/status.ts';
 import type { AccessDetails, PeoplesCaptures } from './captures.ts';
 

@@ -1,10 +1,10 @@
 // What every phase's function is given, and what it answers.
 import type { Clock, Logger, Signer, Store } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 import type { AgentDesk } from '../agents/desk.ts';
 import type { LiveCaptures } from '../captures/registry.ts';
 import type { ControllerConfig } from '../config.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 import type { Tell } from '../tell.ts';
 
 export interface Reconciling {

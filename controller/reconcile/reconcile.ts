@@ -1,7 +1,7 @@
 // From a capture's name to what is to be done about it: one function a phase, in the order of a capture's way.
 import { describeError, type ErrorCode, ImpoundError } from '../../evidence/index.ts';
+import type { Done } from '../../kubernetes/index.ts';
 import type { NodeCapture, NodeCapturePhase } from '../../protocol/index.ts';
-import type { Done } from '../kubernetes/queue.ts';
 import { collect } from './collect.ts';
 import { secondsLeft } from './deadline.ts';
 import { grant } from './grant.ts';

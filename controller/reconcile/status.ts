@@ -1,6 +1,7 @@
 // Writes what has become of a capture: conditional on what was read, checked before it is sent, and only where it differs.
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/index.ts';
 import {
   type NodeCapture,
   type NodeCaptureCondition,
@@ -8,7 +9,6 @@ import {
   parseNodeCapture,
   parseNodeCaptureStatus,
 } from '../../protocol/index.ts';
-import type { Kubernetes } from '../kubernetes/client.ts';
 
 export const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';
 const MAX_MESSAGE = 4000;

@@ -142,7 +142,7 @@ const record = z.object({
 });
 
 /** Each may be sent again, and then answers the same. */
-export const agentCall = z.discriminatedUnion('kind', [
+const agentCall = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('grant-object'), ...claim }),
   z.object({ kind: z.literal('begin-upload'), path }),
   z.object({ kind: z.literal('grant-part'), ...claim, upload: id, number: z.int().min(1).max(MAX_PARTS) }),

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Events, openEvents, type Regarding } from '../../controller/events.ts';
-import type { Kubernetes } from '../../controller/kubernetes/client.ts';
 import type { Logger } from '../../evidence/index.ts';
+import type { Kubernetes } from '../../kubernetes/client.ts';
 import { missing } from '../helpers/component.ts';
 import { LEAST } from '../protocol/samples.ts';
 import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';

@@ -14,10 +14,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   capture: ['evidence'],
   agent: ['capture', 'protocol', 'evidence'],
   cloud: ['evidence'],
+  kubernetes: ['evidence'],
   alerts: ['protocol', 'evidence'],
-  controller: ['alerts', 'cloud', 'capture', 'protocol', 'evidence'],
+  controller: ['alerts', 'cloud', 'capture', 'kubernetes', 'protocol', 'evidence'],
   analysis: ['evidence'],
-  cli: ['agent', 'alerts', 'analysis', 'capture', 'cloud', 'evidence', 'protocol'],
+  cli: ['agent', 'alerts', 'analysis', 'capture', 'cloud', 'evidence', 'kubernetes', 'protocol'],
 };
 
 /** The files below which a package may be imported; its types may be named anywhere. */
@@ -33,9 +34,9 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@aws-sdk/s3-request-presigner': ['evidence/store/s3/'],
   'age-encryption': ['evidence/stream/age/'],
   'prom-client': ['controller/metrics.ts'],
-  '@kubernetes/client-node': ['controller/kubernetes/', 'cli/cluster.ts'],
+  '@kubernetes/client-node': ['kubernetes/'],
   zod: ['protocol/', 'alerts/', 'controller/'],
-  yaml: ['protocol/crd.ts', 'alerts/', 'controller/'],
+  yaml: ['protocol/crd.ts', 'kubernetes/', 'alerts/', 'controller/'],
   winston: ['log.ts'],
   yargs: ['cli/main.ts', 'cli/command.ts'],
   '@sigstore/core': ['evidence/format/envelope.ts', 'evidence/verify/timestamp'],

@@ -1,7 +1,7 @@
 // How the collector asks: lists by pages, single objects; what cannot be had becomes a gap, and loses nothing else.
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { describeError, type GapReason, ImpoundError } from '../../../evidence/index.ts';
-import type { Kubernetes, KubernetesObject, List } from '../../kubernetes/client.ts';
+import type { Kubernetes, KubernetesObject, List } from '../../../kubernetes/index.ts';
 
 /** Objects a page. One may have 1.5 MiB (etcd's limit): 25 such still fit into what the client takes of an answer. */
 const PAGE = 250;

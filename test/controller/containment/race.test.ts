@@ -6,7 +6,7 @@ import { applyHold, type HoldRequest, verifyHold } from '../../../controller/con
 import { stateOf, TAINT } from '../../../controller/containment/marks.ts';
 import { NODES } from '../../../controller/containment/node.ts';
 import { releaseHold } from '../../../controller/containment/release.ts';
-import type { Kubernetes } from '../../../controller/kubernetes/client.ts';
+import type { Kubernetes } from '../../../kubernetes/client.ts';
 import { missing } from '../../helpers/component.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
 import { type ControllerBed, captureOf, nodeOf, recorded, startControllerBed } from './bed.ts';

@@ -6,7 +6,7 @@ import { after } from 'node:test';
 import { type IdentitiesOptions, identities, type RefusalReason } from '../../../controller/http/identities.ts';
 import type { Identities, PersonIdentity } from '../../../controller/http/identity.ts';
 import { Problem } from '../../../controller/http/problem.ts';
-import { type Kubernetes, kubernetes } from '../../../controller/kubernetes/client.ts';
+import { type Kubernetes, kubernetes } from '../../../kubernetes/client.ts';
 import { type Cluster, type Pod, startCluster } from '../../testbed/cluster.ts';
 
 const MANIFESTS = join(import.meta.dirname, '../../../manifests/base');

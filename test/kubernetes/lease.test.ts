@@ -6,10 +6,10 @@ import { createInterface } from 'node:readline';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Kubernetes } from '../../../controller/kubernetes/client.ts';
-import { type Election, type ElectOptions, elect, type Taken } from '../../../controller/kubernetes/lease.ts';
-import { missing } from '../../helpers/component.ts';
-import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
+import type { Kubernetes } from '../../kubernetes/client.ts';
+import { type Election, type ElectOptions, elect, type Taken } from '../../kubernetes/lease.ts';
+import { missing } from '../helpers/component.ts';
+import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';
 import { type Bed, coded, collectingLog, eventually, type Line, scenarioOf, startBed, startCutter } from './bed.ts';
 
 const TIMES = { leaseMilliseconds: 3000, renewMilliseconds: 2000, retryMilliseconds: 400 };

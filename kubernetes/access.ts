@@ -1,7 +1,7 @@
 // Who this program is to the API server, and where that is: a kubeconfig, or the pod's own service account.
 import type { AgentOptions, RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
-import { describeError, ImpoundError } from '../../evidence/index.ts';
+import { describeError, ImpoundError } from '../evidence/index.ts';
 import { tokenFileOf } from './token-file.ts';
 
 /** Where requests go, and what each of them bears. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { errnoOf } from '../../evidence/index.ts';
+import { errnoOf } from '../evidence/index.ts';
 
 interface Kubeconfig {
   readonly users?: readonly { readonly name?: unknown; readonly user?: { readonly tokenFile?: unknown } | null }[];

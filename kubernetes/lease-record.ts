@@ -1,5 +1,5 @@
 // A Lease (coordination.k8s.io/v1) as an election reads and writes it; each write holds only if nobody wrote since.
-import { ImpoundError } from '../../evidence/index.ts';
+import { ImpoundError } from '../evidence/index.ts';
 import type { Kubernetes, KubernetesObject } from './client.ts';
 
 /** Where the holder answers its followers' callers: "https://IP:PORT". */

@@ -1,7 +1,7 @@
 // Requests to the API server and the text of its answers: connections, time-outs, bounds.
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { errnoOf } from '../../evidence/index.ts';
+import { errnoOf } from '../evidence/index.ts';
 import type { Access } from './access.ts';
 import { apiError, refusal } from './refusal.ts';
 

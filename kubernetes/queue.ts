@@ -1,5 +1,5 @@
 // Keys that wait to be worked on: each once, never two runs of one at the same time, failed ones later and later.
-import { describeError, ImpoundError, type Logger } from '../../evidence/index.ts';
+import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
 import { type Backoff, waitAfter } from './backoff.ts';
 
 const BACKOFF: Backoff = { first: 50, most: 30_000 };

@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readAccess } from '../../../controller/kubernetes/access.ts';
-import { type Kubernetes, kubernetes } from '../../../controller/kubernetes/client.ts';
-import { ImpoundError, type Logger } from '../../../evidence/index.ts';
-import { fileTemporaryFolder } from '../../helpers/temporary.ts';
-import { type Cluster, startCluster } from '../../testbed/cluster.ts';
+import { ImpoundError, type Logger } from '../../evidence/index.ts';
+import { readAccess } from '../../kubernetes/access.ts';
+import { type Kubernetes, kubernetes } from '../../kubernetes/client.ts';
+import { fileTemporaryFolder } from '../helpers/temporary.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
 export interface Bed {
   readonly cluster: Cluster;

@@ -1,6 +1,6 @@
 // Which one of several replicas leads, by a Lease: https://kubernetes.io/docs/concepts/architecture/leases/
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, describeError, ImpoundError, type Logger, systemClock } from '../../evidence/index.ts';
+import { type Clock, describeError, ImpoundError, type Logger, systemClock } from '../evidence/index.ts';
 import { type Claim, momentOf, openClaim } from './claim.ts';
 import { ADDRESS_ANNOTATION, type LeaseOptions, leaseWriter } from './lease-record.ts';
 import { type Leader, openLeaseView } from './lease-view.ts';

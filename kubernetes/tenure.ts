@@ -1,6 +1,6 @@
 // The time that we lead: the lease is renewed, the work runs, and at its end the lease is given back.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, ImpoundError, type Logger } from '../../evidence/index.ts';
+import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
 import { type Claim, type Moment, momentOf } from './claim.ts';
 import type { LeaseRecord, LeaseWriter } from './lease-record.ts';
 import type { LeaseView } from './lease-view.ts';

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { temporaryFolder } from '../../helpers/temporary.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
 
 export async function generateCertificate(t: TestContext): Promise<{ readonly key: Buffer; readonly cert: Buffer }> {
   const folder = await temporaryFolder(t);

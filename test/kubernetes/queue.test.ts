@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { waitAfter } from '../../../controller/kubernetes/backoff.ts';
-import { type Done, workQueue } from '../../../controller/kubernetes/queue.ts';
+import { waitAfter } from '../../kubernetes/backoff.ts';
+import { type Done, workQueue } from '../../kubernetes/queue.ts';
 import { collectingLog, eventually } from './bed.ts';
 
 const log = collectingLog();

@@ -1,9 +1,9 @@
 // A program that contends for a lease, and writes what it claims: `contender.ts KUBECONFIG NAME IDENTITY TIMES`.
 // Lines: {"at": nanoseconds of the machine's clock, "leads": whether it says so}, every few milliseconds.
 import { writeSync } from 'node:fs';
-import { readAccess } from '../../../controller/kubernetes/access.ts';
-import { kubernetes } from '../../../controller/kubernetes/client.ts';
-import { elect } from '../../../controller/kubernetes/lease.ts';
+import { readAccess } from '../../kubernetes/access.ts';
+import { kubernetes } from '../../kubernetes/client.ts';
+import { elect } from '../../kubernetes/lease.ts';
 
 const [kubeconfig = '', name = '', identity = '', times = '{}'] = process.argv.slice(2);
 const ending = new AbortController();

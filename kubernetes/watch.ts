@@ -1,6 +1,6 @@
 // All objects of one kind as the API server has them, followed until the signal aborts, whatever happens on the way.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, ImpoundError, type Logger } from '../../evidence/index.ts';
+import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
 import { type Backoff, waitAfter } from './backoff.ts';
 import type { Kubernetes, KubernetesObject, WatchEvent } from './client.ts';
 import { type ObjectCache, objectCache } from './object-cache.ts';

@@ -1,5 +1,5 @@
 // What went wrong with a request to the API server, as an error with a stable code.
-import { describeError, type ErrorCode, errnoOf, ImpoundError } from '../../evidence/index.ts';
+import { describeError, type ErrorCode, errnoOf, ImpoundError } from '../evidence/index.ts';
 
 const MAX_MESSAGE = 1000;
 

@@ -6,9 +6,9 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kubernetes, type KubernetesObject, kubernetes } from '../../../controller/kubernetes/client.ts';
-import { watchObjects } from '../../../controller/kubernetes/watch.ts';
-import { needs } from '../../helpers/component.ts';
+import { type Kubernetes, type KubernetesObject, kubernetes } from '../../kubernetes/client.ts';
+import { watchObjects } from '../../kubernetes/watch.ts';
+import { needs } from '../helpers/component.ts';
 import { coded, collectingLog, eventually } from './bed.ts';
 import { generateCertificate } from './certificate.ts';
 

@@ -3,15 +3,10 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { readAccess } from '../../../controller/kubernetes/access.ts';
-import {
-  type Kubernetes,
-  type KubernetesObject,
-  kubernetes,
-  type List,
-} from '../../../controller/kubernetes/client.ts';
-import { missing } from '../../helpers/component.ts';
-import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
+import { readAccess } from '../../kubernetes/access.ts';
+import { type Kubernetes, type KubernetesObject, kubernetes, type List } from '../../kubernetes/client.ts';
+import { missing } from '../helpers/component.ts';
+import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';
 import { CONFIG_MAPS, coded, compact, configMap, eventually, scenarioOf, startBed, startCutter } from './bed.ts';
 
 const lacking = missing(CLUSTER_COMPONENTS);

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kubernetes, KubernetesObject } from '../../../controller/kubernetes/client.ts';
-import { type Watched, watchObjects } from '../../../controller/kubernetes/watch.ts';
-import { missing } from '../../helpers/component.ts';
-import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
+import type { Kubernetes, KubernetesObject } from '../../kubernetes/client.ts';
+import { type Watched, watchObjects } from '../../kubernetes/watch.ts';
+import { missing } from '../helpers/component.ts';
+import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';
 import {
   CONFIG_MAPS,
   collectingLog,
