@@ -1,14 +1,13 @@
 // A bed with Impound's manifests, people with their roles, and what a test asks there.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, openAsk } from '../protocol/ask.ts';
 import { type Asking, askingWith, type Person } from '../protocol/rights.ts';
 import { LEAST } from '../protocol/samples.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import { API_FILES } from '../testbed/manifests.ts';
 
-export const FOLDER = join(import.meta.dirname, '../../manifests/base');
 export const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';
 export const TRY = '?dryRun=All';
 
@@ -29,7 +28,7 @@ export interface Bed extends Asking {
 
 export async function startBed(): Promise<Bed> {
   const cluster = await startCluster({ after }, { nodes: 1 });
-  await cluster.kubectl('apply', '--server-side', '-f', FOLDER);
+  await cluster.kubectl('apply', '--server-side', ...API_FILES);
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=20s', 'crd/nodecaptures.impound.dev');
   const bindings = PEOPLE.flatMap(({ who, roles }) => {
     const name = typeof who === 'object' && 'user' in who ? who.user : '';

@@ -8,6 +8,7 @@ import type { Answer } from '../protocol/ask.ts';
 import { type Person, readManifests, refusedByRoles, reviewOf, rightsOf } from '../protocol/rights.ts';
 import { WHOLE_SPEC } from '../protocol/samples.ts';
 import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';
+import { API_FILES, BASE } from '../testbed/manifests.ts';
 import {
   ANALYST,
   AUDITOR,
@@ -18,7 +19,6 @@ import {
   CONTROLLER_USER,
   capture,
   eventually,
-  FOLDER,
   person,
   RELEASER,
   RESPONDER,
@@ -41,7 +41,7 @@ const scenario = (name: string, work: (bed: Bed) => Promise<void>): void => {
 };
 
 scenario('all of it is applied on the server, and again', async ({ cluster }) => {
-  const again = await cluster.kubectl('apply', '--server-side', '--dry-run=server', '-f', FOLDER);
+  const again = await cluster.kubectl('apply', '--server-side', '--dry-run=server', ...API_FILES);
   const lines = again.trim().split('\n');
   assert.ok(lines.length === 19 && lines.every((line) => line.endsWith('serverside-applied (server dry run)')), again);
 });
@@ -241,7 +241,7 @@ scenario("an agent's token opens nothing", async ({ as, agent }) => {
   for (const path of [CAPTURES, `${CAPTURES}/alert`, '/api/v1/nodes', '/api/v1/pods', `/api/v1/${OWN}/secrets`])
     assert.ok(refusedByRoles(await as(agent, 'GET', path)), path);
   assert.ok(refusedByRoles(await as(agent, 'POST', CAPTURES, capture('agent', 'x'))));
-  const accounts = (await readManifests(join(FOLDER, 'rbac.yaml'))).filter(({ kind }) => kind === 'ServiceAccount');
+  const accounts = (await readManifests(join(BASE, 'rbac.yaml'))).filter(({ kind }) => kind === 'ServiceAccount');
   const account = accounts.find(({ metadata }) => metadata.name === 'impound-agent');
   assert.equal(account?.automountServiceAccountToken, false);
 });
@@ -272,7 +272,7 @@ scenario('every role allows what is written down here, and nothing else', async 
 });
 
 scenario('every right of every role is used above, or it is said what for', async ({ used }) => {
-  const rights = rightsOf(await readManifests(join(FOLDER, 'rbac.yaml')));
+  const rights = rightsOf(await readManifests(join(BASE, 'rbac.yaml')));
   assert.ok(rights.length > 40);
   assert.deepEqual(
     rights.filter((right) => !used.has(right)),
@@ -281,7 +281,7 @@ scenario('every right of every role is used above, or it is said what for', asyn
 });
 
 test('each policy refuses where it cannot be evaluated, and is bound', async () => {
-  const manifests = await readManifests(join(FOLDER, 'policies.yaml'));
+  const manifests = await readManifests(join(BASE, 'policies.yaml'));
   const policies = manifests.filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
   const bound = manifests.filter(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding');
   assert.deepEqual(

@@ -7,6 +7,7 @@ import { generateKeyFiles } from '../../evidence/index.ts';
 import type { NodeCapture, NodeCaptureRequest } from '../../protocol/index.ts';
 import { CLUSTER_COMPONENTS, type Cluster, type ClusterNode, type Daemon, type Pod, startCluster } from './cluster.ts';
 import type { Scope } from './http-daemon.ts';
+import { API_FILES } from './manifests.ts';
 import { type S3, S3_COMPONENTS, startS3 } from './s3.ts';
 
 /** What `needs` is told for a test that starts it. */
@@ -15,7 +16,6 @@ export const IMPOUND_COMPONENTS = [...CLUSTER_COMPONENTS, ...S3_COMPONENTS] as c
 const PROGRAMS = join(import.meta.dirname, '../..');
 /** Sources run as they are; what was built runs what was built beside it. */
 const ENDING = import.meta.filename.endsWith('.js') ? 'js' : 'ts';
-const MANIFESTS = join(PROGRAMS, ENDING === 'js' ? '..' : '.', 'manifests/base');
 const NAMESPACE = 'impound-system';
 const SERVICE = `impound-controller.${NAMESPACE}.svc`;
 const PORT = 8443;
@@ -81,7 +81,7 @@ export async function startImpound(scope: Scope, options: ImpoundOptions = {}): 
   const [published] = await Promise.all([
     cluster.publish(new URL(s3.endpoint).host),
     s3.makeBucket({ name: BUCKET, objectLock: { mode: 'GOVERNANCE', days: 1 } }),
-    cluster.kubectl('apply', '--server-side', '-f', MANIFESTS),
+    cluster.kubectl('apply', '--server-side', ...API_FILES),
   ]);
   const folder = join(cluster.directory, 'impound');
   await mkdir(folder);

@@ -7,9 +7,9 @@ import { type Prior, priorFor } from '../../../controller/containment/prior.ts';
 import { systemClock } from '../../../evidence/index.ts';
 import { type Kubernetes, kubernetes } from '../../../kubernetes/client.ts';
 import { type NodeCapture, parseNodeCapture } from '../../../protocol/index.ts';
-import { FOLDER } from '../../manifests/rbac-bed.ts';
 import { LEAST } from '../../protocol/samples.ts';
 import { type Cluster, startCluster } from '../../testbed/cluster.ts';
+import { API_FILES } from '../../testbed/manifests.ts';
 
 export interface ControllerBed {
   readonly cluster: Cluster;
@@ -24,7 +24,7 @@ export interface ControllerBed {
 
 export async function startControllerBed(nodes: 1 | 3): Promise<ControllerBed> {
   const cluster = await startCluster({ after }, { nodes });
-  await cluster.kubectl('apply', '--server-side', '-f', FOLDER);
+  await cluster.kubectl('apply', '--server-side', ...API_FILES);
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=20s', 'crd/nodecaptures.impound.dev');
   const [ca, cert, key] = await Promise.all(
     [cluster.admin.ca, cluster.admin.certificate, cluster.admin.key].map((path) => readFile(path)),

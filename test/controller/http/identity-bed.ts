@@ -1,4 +1,5 @@
 // A bed with Impound's manifests where the controller asks the real API server who somebody is, in its own name.
+
 import { createSign } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,8 +9,8 @@ import type { Identities, PersonIdentity } from '../../../controller/http/identi
 import { Problem } from '../../../controller/http/problem.ts';
 import { type Kubernetes, kubernetes } from '../../../kubernetes/client.ts';
 import { type Cluster, type Pod, startCluster } from '../../testbed/cluster.ts';
+import { API_FILES } from '../../testbed/manifests.ts';
 
-const MANIFESTS = join(import.meta.dirname, '../../../manifests/base');
 export const NAMESPACE = 'impound-system';
 export const AUDIENCE = 'impound-controller';
 const SLEEP = 'exec sleep 1000000';
@@ -30,7 +31,7 @@ export interface IdentityBed {
 
 export async function startIdentityBed(): Promise<IdentityBed> {
   const cluster = await startCluster({ after }, { nodes: 1 });
-  await cluster.kubectl('apply', '--server-side', '-f', MANIFESTS);
+  await cluster.kubectl('apply', '--server-side', ...API_FILES);
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=20s', 'crd/nodecaptures.impound.dev');
   const token = await cluster.token(`${NAMESPACE}/impound-controller`);
   const api = kubernetes({
