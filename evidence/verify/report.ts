@@ -44,6 +44,7 @@ export type WarningCode =
   | 'overwritten'
   | 'signer-after-seal'
   | 'archive-truncated'
+  | 'agent-untrue'
   | 'timestamp-unchecked';
 
 /** Something a reader should know that does not break the bundle. */
