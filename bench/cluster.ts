@@ -1,5 +1,6 @@
 // How long a NodeCapture takes to its first stored artefact and to its seal, on a cluster of this machine's own.
-import { openS3Store, readChain, records } from '../evidence/index.ts';
+import { records } from '../evidence/index.ts';
+import { chainOf } from '../test/helpers/sealed.ts';
 import { components } from '../test/testbed/components.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../test/testbed/impound.ts';
 import { lacking } from '../test/testbed/probe.ts';
@@ -34,11 +35,7 @@ async function capture(impound: Impound, name: string): Promise<{ readonly first
   await impound.capture(name, { profile: 'quick' });
   const sealedCapture = await impound.untilPhase(name, 120, 'Sealed', 'Failed');
   const { status } = sealedCapture;
-  const [bucket = '', ...prefix] = (status?.bundle?.url ?? '').replace('s3://', '').split('/');
-  const { endpoint, region, accessKeyId, secretAccessKey } = impound.s3;
-  const credentials = { accessKeyId, secretAccessKey };
-  const store = await openS3Store({ bucket, prefix: prefix.join('/'), endpoint, region, credentials });
-  const statements = (await readChain(store)).map(({ statement }) => statement);
+  const statements = (await chainOf(impound, sealedCapture)).map(({ statement }) => statement);
   const agent = statements.filter(({ predicate }) => predicate.actor.kind === 'agent');
   const stored = records(agent).map(({ ended }) => Date.parse(ended));
   await impound.patch(name, { release: true });

@@ -2,7 +2,7 @@
 // Plain JavaScript, since the memory of this process is measured and type stripping has some 40 MB of its own.
 import { generateKeyPairSync, randomFillSync } from 'node:crypto';
 import { join } from 'node:path';
-import { boundMemory } from '../dist/cli/memory.js';
+import { boundMemory } from '../dist/capture/memory.js';
 import { signerOf } from '../dist/evidence/custody/key.js';
 import {
   beginBundle,

@@ -2,12 +2,11 @@
 // back as it was.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openS3Store, readChain } from '../../evidence/index.ts';
-import type { NodeCapture } from '../../protocol/index.ts';
-import { cli } from '../helpers/cli.ts';
+import { readChain } from '../../evidence/index.ts';
 import { rowsOf } from '../helpers/collect.ts';
 import { missing } from '../helpers/component.ts';
 import { askHttps } from '../helpers/https.ts';
+import { storeOf, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
@@ -56,21 +55,6 @@ const nodeState = async ({ cluster }: Impound) => {
   return { unschedulable: spec.unschedulable ?? false, taints, annotations };
 };
 
-const storeOf = async ({ s3 }: Impound, { status }: NodeCapture) => {
-  const [bucket = '', ...prefix] = (status?.bundle?.url ?? '').replace('s3://', '').split('/');
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3;
-  return openS3Store({
-    ...{ bucket, prefix: prefix.join('/'), endpoint, region },
-    credentials: { accessKeyId, secretAccessKey },
-  });
-};
-
-const verified = async ({ publicKey, aws }: Impound, { status }: NodeCapture) => {
-  const { url = '', head } = status?.bundle ?? {};
-  const words = ['verify', url, '--strict', '--key', publicKey, '--head', `${head?.sequence}:${head?.sha256}`];
-  return cli(words, { home, env: { ...aws, AWS_EC2_METADATA_DISABLED: 'true' } });
-};
-
 scenario('kubectl apply leads to a sealed bundle that verifies with the controller’s key', async (impound) => {
   const suspects = [{ pod: { namespace: 'default', name: 'victim' } }];
   await impound.cluster.apply({
@@ -91,7 +75,7 @@ scenario('kubectl apply leads to a sealed bundle that verifies with the controll
 
   const sealed = await impound.untilPhase('miner', 120, 'Sealed', 'Failed', 'Cancelled');
   assert.equal(sealed.status?.phase, 'Sealed', JSON.stringify(sealed.status));
-  const { code, stdout } = await verified(impound, sealed);
+  const { code, stdout } = await verified(impound, sealed, home);
   assert.equal(code, 0, stdout);
   const store = await storeOf(impound, sealed);
   const entries = await readChain(store);
@@ -169,7 +153,7 @@ scenario('released, the node is as it was', async (impound) => {
   assert.deepEqual(await nodeState(impound), { unschedulable: false, taints: [], annotations: [] });
   const entries = await readChain(await storeOf(impound, capture));
   assert.equal(entries.at(-1)?.statement.predicate.action, 'release');
-  assert.equal((await verified(impound, capture)).code, 0);
+  assert.equal((await verified(impound, capture, home)).code, 0);
 });
 
 scenario('a node that was cordoned before stays so, also where the NodeCapture is deleted', async (impound) => {
@@ -194,7 +178,7 @@ scenario('cancelled, what there is is sealed', async (impound) => {
   await impound.patch('unwanted', { cancel: true });
   const capture = await impound.untilPhase('unwanted', 40, 'Sealed', 'Cancelled', 'Failed');
   assert.equal(capture.status?.phase, 'Cancelled');
-  assert.equal((await verified(impound, capture)).code, 0);
+  assert.equal((await verified(impound, capture, home)).code, 0);
   await impound.patch('unwanted', { release: true });
   await impound.untilPhase('unwanted', 20, 'Released');
 });
@@ -242,7 +226,7 @@ scenario('what this version does not do, and a hold that was undone, are said an
     'spec.disks',
     'spec.isolate',
   ]);
-  assert.equal((await verified(impound, capture)).code, 0);
+  assert.equal((await verified(impound, capture, home)).code, 0);
   await impound.patch('more', { release: true });
   await impound.untilPhase('more', 20, 'Released');
 });

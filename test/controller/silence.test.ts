@@ -146,6 +146,20 @@ describe('agents fall silent', { concurrency: true }, () => {
       assert.equal((await verified(impound, sealed, home)).code, 0);
     });
 
+    scenario('ended in order, as for another version of it, its next try makes the rest', async (impound) => {
+      await begin(impound, 'upgraded', 'node3');
+      const { program } = impound.agent('node3');
+      assert.equal(await program.kill('SIGTERM'), 0);
+      const { outcome } = notes(await chainOf(impound, await impound.get('upgraded')), 'session-ended')[0] ?? {};
+      assert.equal(outcome, 'aborted');
+      await program.start();
+      const sealed = await impound.untilPhase('upgraded', 150, 'Sealed', 'Failed', 'Cancelled');
+      assert.equal(collected(sealed)?.reason, 'Complete', JSON.stringify(sealed.status));
+      assert.equal(sealed.status?.session, 2);
+      assert.deepEqual(await crashed(impound, sealed), []);
+      assert.equal((await verified(impound, sealed, home)).code, 0);
+    });
+
     scenario('killed for good, what it had sent is sealed', async (impound) => {
       await begin(impound, 'killed', 'node3');
       await impound.agent('node3').program.kill();
