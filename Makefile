@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMPOUND := bin/impound
 
-.PHONY: help capture test check build bench soak manifests deps clean
+.PHONY: help capture test check build bench soak manifests image deps clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -33,6 +33,9 @@ bench: deps ## measure speed and memory against floors on this machine
 
 manifests: deps ## make manifests/base/crd.yaml of the schema
 	node protocol/crd.ts > manifests/base/crd.yaml
+
+image: deps ## build the images with this machine's docker: BASE=…, TAG=…
+	@BASE=$(BASE) TAG=$(TAG) WORDS="$(WORDS)" node manifests/image/build.ts
 
 soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak

@@ -83,6 +83,7 @@ export function components(cache: string = cacheDirectory()): readonly Component
   return [
     { ...debian('dockerd', 'a real Docker engine', ['docker.io']), root: true },
     debian('docker', "the engine's own client, to make containers", ['docker.io']),
+    { ...debian('debootstrap', "a base for Impound's images", ['debootstrap']), root: true },
     debian('busybox', "the programs in tests' containers", ['busybox-static']),
     debian('jq', "custody's check in shell", ['jq']),
     debian('openssl', "custody's check in shell, keys", ['openssl']),
@@ -128,6 +129,12 @@ export function components(cache: string = cacheDirectory()): readonly Component
       purpose: 'another client of S3, to be compared with',
       probe: { program: join(pythonEnvironment(cache), 'bin', 'aws') },
       install: { kind: 'python', packages: ['awscli==1.46.2'] },
+    },
+    {
+      name: 'spdx-tools',
+      purpose: "another reader of the images' SBOMs",
+      probe: { program: join(pythonEnvironment(cache), 'bin', 'pyspdxtools') },
+      install: { kind: 'python', packages: ['spdx-tools==0.8.5'] },
     },
     {
       name: 'versitygw',
