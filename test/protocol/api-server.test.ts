@@ -203,7 +203,18 @@ scenario('kubectl shows, explains and finds them', async ({ cluster, ask }) => {
   assert.deepEqual(more?.slice(7), ['IR-7', USER, LEAST.reason]);
   assert.equal((await table('ncap', '--field-selector', 'spec.node=node7')).length, 2);
   assert.ok((await table('impound')).length > 1);
-  const explained = await cluster.kubectl('explain', 'nodecapture.spec.encryption.recipients');
+  // what is explained comes from documents that the server makes anew some time after it knows the resource
+  const explain = async (field: string): Promise<string> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await cluster.kubectl('explain', field);
+      } catch (error) {
+        if (tries === 20) throw error;
+        await sleep(500);
+      }
+    }
+  };
+  const explained = await explain('nodecapture.spec.encryption.recipients');
   assert.match(explained, /age recipients that every artefact is encrypted to/);
   for (const field of ['nodecapture', 'ncap.spec', 'ncap.status.prior']) await cluster.kubectl('explain', field);
 });
