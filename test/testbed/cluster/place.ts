@@ -93,7 +93,9 @@ async function mountScript(folder: string, resolver: string): Promise<string> {
     await mkdir(path, { recursive: true });
   }
   const paths = [...files.map(([path]) => path), ...FOLDERS];
-  return paths.map((path) => `[ ! -e '${path}' ] || mount --bind '${own(path)}' '${path}'`).join('\n');
+  const binds = paths.map((path) => `[ ! -e '${path}' ] || mount --bind '${own(path)}' '${path}'`);
+  // as systemd leaves a machine's: a pod may see what is mounted after its start
+  return [...binds, 'mount --make-rshared /'].join('\n');
 }
 
 async function holdNamespaces(script: string): Promise<ChildProcess> {
