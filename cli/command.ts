@@ -3,8 +3,11 @@ import type { Options } from 'yargs';
 import type { Logger } from '../evidence/index.ts';
 import type { LogLevel } from '../log.ts';
 
-/** 0 done; 1 the answer is no; 2 could not; 64 usage (sysexits.h). */
-export type ExitCode = 0 | 1 | 2 | 64;
+/** 0 done; 1 the answer is no; 2 could not; 64 usage (sysexits.h); 130 the person left, and it goes on (as of SIGINT). */
+export type ExitCode = 0 | 1 | 2 | 64 | 130;
+
+/** What is said when somebody leaves what goes on in the cluster. */
+export const LEFT_RUNNING = 'no longer watching';
 
 /** What every command is given beside its own arguments. */
 export interface Environment {
@@ -28,8 +31,8 @@ export interface Command<Arguments> {
   readonly positionals: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, Options>>;
   readonly examples: readonly (readonly [string, string])[];
-  /** On Ctrl-C it stops, seals what it has and says so, instead of ending at once. */
-  readonly sealsWhenStopped?: true;
+  /** On Ctrl-C `signal` aborts and this is said, instead of ending at once. */
+  readonly onStop?: (argv: Arguments) => string;
   /** Loads what the command needs only when it runs, so that `--help` stays quick. */
   readonly run: (argv: Arguments, environment: Environment) => Promise<ExitCode>;
 }

@@ -9,7 +9,11 @@ import { commands } from './commands/index.ts';
 import { escapeText } from './terminal/text.ts';
 import { usage } from './usage.ts';
 
+const PLUGIN = 'kubectl impound';
 const USAGE_CODES: ReadonlySet<string> = new Set(['usage', 'unknown-collector']);
+
+/** kubectl's plugin is called by another name; a path would only be long. */
+const SCRIPT = process.env.IMPOUND_PROGRAM === PLUGIN ? PLUGIN : 'impound';
 
 let hard = false;
 
@@ -18,7 +22,7 @@ async function main(): Promise<void> {
   let exit: ExitCode = 0;
   const program = process.env.IMPOUND_PROGRAM ?? 'impound';
   const parser = yargs(process.argv.slice(2))
-    .scriptName('impound')
+    .scriptName(SCRIPT)
     .usage(
       '$0 <verb>\n\nForensic capture: seizes the evidence on a suspect Linux machine, hashed, signed, with its chain of custody.',
     )
@@ -63,11 +67,11 @@ async function run(command: Command<never>, argv: CommonArguments, program: stri
   const interrupted = new AbortController();
   const interrupt = (): void => {
     if (interrupted.signal.aborted) process.exit(130);
-    process.stderr.write('\nstopping; what was stored is kept and sealed (once more to leave at once)\n');
+    process.stderr.write(`\n${command.onStop?.(argv as never) ?? ''}\n`);
     interrupted.abort();
   };
-  // a capture seals what it has, also when the terminal it was started from goes; anything else just ends
-  const signals = command.sealsWhenStopped ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const) : [];
+  // a capture seals what it has, also when the terminal it was started from goes; most others just end
+  const signals = command.onStop ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const) : [];
   for (const signal of signals) process.on(signal, interrupt);
   const environment: Environment = {
     json: argv.json,

@@ -1,23 +1,34 @@
 // Fetches a bundle: the access on its chain first, then every file verified as it comes, what is whole kept.
 import { join, resolve } from 'node:path';
-import { describeError, forEachBounded, ImpoundError, readIdentities, type Store } from '../../evidence/index.ts';
-import { openBundle } from '../bundle.ts';
+import {
+  type ChainHead,
+  describeError,
+  forEachBounded,
+  ImpoundError,
+  readIdentities,
+  type Store,
+} from '../../evidence/index.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { PullArguments } from '../commands/pull.ts';
 import { byteProgress } from '../terminal/byte-progress.ts';
+import { usage } from '../usage.ts';
+import { type NamedBundle, openNamed } from './named.ts';
 import { recordAccess } from './pull/access.ts';
 import { fetchFile, type Progress } from './pull/fetch.ts';
 import { PullFolder } from './pull/folder.ts';
 import { plainFiles } from './pull/plain.ts';
-import { assertWanted, type PullPlan, planPull, type WantedFile } from './pull/plan.ts';
+import { assertWanted, type PullPlan, planPull, type WantedFile, wantedPaths } from './pull/plan.ts';
 import { type Pulled, printPulled, type Trouble } from './pull/result.ts';
-import { readStanding } from './pull/standing.ts';
+import { readStanding, type Standing } from './pull/standing.ts';
 
 /** RFC 9562; anything else might be a folder that is there for something else. */
 const BUNDLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export async function runPull(argv: PullArguments, environment: Environment): Promise<ExitCode> {
-  const { store, path } = await openBundle(argv.bundle, argv);
+  await using named = await openNamed(argv.bundle, argv);
+  const { store, path } = named;
+  if (named.record !== undefined && (argv.key !== undefined || argv.unrecorded))
+    throw usage('--key and --unrecorded: of a capture by its name the controller records the access, with its own key');
   const before = await readStanding(store);
   const bundle = before.entries[0]?.statement.predicate.bundle ?? '';
   if (!BUNDLE_ID.test(bundle))
@@ -30,7 +41,7 @@ export async function runPull(argv: PullArguments, environment: Environment): Pr
   // what would be refused for its words is refused before it is recorded as done
   assertWanted(before, argv.only);
   await folder.prepare();
-  const access = argv.unrecorded ? undefined : await recordAccess(store, before.entries, argv, environment);
+  const access = await record(named, before, argv, environment);
   const standing = access === undefined ? before : await readStanding(store, before);
   const plan = await planPull(store, standing, argv.only);
   const pulled = await fetchAll(store, folder, plan, environment);
@@ -46,6 +57,18 @@ export async function runPull(argv: PullArguments, environment: Environment): Pr
   const troubles = [...result.troubles, ...(plain?.troubles ?? [])];
   if (troubles.some(({ kind }) => kind !== 'failed')) return 1;
   return troubles.length > 0 ? 2 : 0;
+}
+
+/** Undefined where the person will not have it on the chain. */
+async function record(
+  { store, record }: NamedBundle,
+  before: Standing,
+  argv: PullArguments,
+  environment: Environment,
+): Promise<ChainHead | undefined> {
+  if (record !== undefined)
+    return record(argv.reason, argv.only.length === 0 ? undefined : wantedPaths(before, argv.only));
+  return argv.unrecorded ? undefined : recordAccess(store, before.entries, argv, environment);
 }
 
 async function fetchAll(store: Store, folder: PullFolder, plan: PullPlan, environment: Environment): Promise<Pulled> {

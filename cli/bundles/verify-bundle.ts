@@ -1,12 +1,12 @@
 // Verifies a bundle and says the verdict so that nobody can mistake it.
 import { type ChainHead, readAuthorities, type VerifyReport, verifyBundle } from '../../evidence/index.ts';
-import { openBundle } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { VerifyArguments } from '../commands/verify.ts';
 import { trustedKey } from '../key.ts';
 import { byteProgress } from '../terminal/byte-progress.ts';
 import { escapeText, formatBytes, styled } from '../terminal/text.ts';
 import { usage } from '../usage.ts';
+import { openNamed } from './named.ts';
 
 const SHOWN = 50;
 /** Intact says that nothing was changed since; this says what the capture itself had to leave. */
@@ -17,10 +17,12 @@ const OUTCOMES: Readonly<Record<string, string>> = {
 };
 
 export async function runVerify(argv: VerifyArguments, environment: Environment): Promise<ExitCode> {
-  const { store, path } = await openBundle(argv.bundle, argv);
   const trusted = await Promise.all(argv.key.map(trustedKey));
   const authorities = (await Promise.all(argv.tsaCa.map(readAuthorities))).flat();
   const head = argv.head === undefined ? undefined : parseHead(argv.head);
+  await using bundle = await openNamed(argv.bundle, argv);
+  const { store, path } = bundle;
+  await bundle.record?.(argv.reason);
   const progress = byteProgress('verifying', environment);
   const report = await verifyBundle(store, { trusted, head, authorities, progress: progress.advance }).finally(
     progress.end,

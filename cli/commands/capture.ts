@@ -1,8 +1,11 @@
-// impound capture --local
-import type { Command } from '../command.ts';
+// impound capture --local, impound capture NODE
+import { type Command, LEFT_RUNNING } from '../command.ts';
+import { usage } from '../usage.ts';
+import { type ClusterArguments, clusterOptions } from './cluster-options.ts';
 import { type ProtectionArguments, protectionOptions, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface CaptureArguments extends StoreArguments, ProtectionArguments {
+export interface CaptureArguments extends StoreArguments, ProtectionArguments, ClusterArguments {
+  readonly node?: string;
   readonly local: boolean;
   readonly store: string;
   readonly case?: string;
@@ -24,14 +27,29 @@ export interface CaptureArguments extends StoreArguments, ProtectionArguments {
   readonly tsa: readonly string[];
   readonly strict: boolean;
   readonly verify: boolean;
+  readonly name?: string;
+  readonly cordon: boolean;
+  readonly deadline?: number;
+  readonly dryRun: boolean;
+  readonly detach: boolean;
 }
 
+/** Of a node of a cluster only. */
+const group = 'A node:';
+const nodeOptions: Command<never>['options'] = {
+  name: { type: 'string', group, describe: 'Name of the capture; default: NODE-XXXX' },
+  cordon: { type: 'boolean', group, default: true, describe: 'The node takes no new pods; --no-cordon: it does' },
+  deadline: { type: 'number', group, describe: 'Seconds for which is collected, at most; default: 14400' },
+  'dry-run': { type: 'boolean', group, default: false, describe: 'Show the plan, and create nothing' },
+  detach: { type: 'boolean', group, default: false, describe: 'Do not watch: "watch NAME" does later' },
+};
+
 export const capture: Command<CaptureArguments> = {
-  usage: 'capture',
-  description: 'Capture a machine into a sealed evidence bundle',
-  positionals: {},
+  usage: 'capture [node]',
+  description: 'Capture a machine into a sealed evidence bundle: this one, or a node of a cluster',
+  positionals: { node: "The cluster's node" },
   options: {
-    local: { type: 'boolean', demandOption: 'say which machine: --local captures this one', describe: 'This machine' },
+    local: { type: 'boolean', default: false, describe: 'This machine' },
     store: {
       type: 'string',
       default: './evidence',
@@ -93,12 +111,23 @@ export const capture: Command<CaptureArguments> = {
     ...storeOptions,
     strict: { type: 'boolean', default: false, describe: 'Exit 1 where anything could not be had' },
     verify: { type: 'boolean', default: false, describe: 'Verify the bundle once it is sealed' },
+    ...nodeOptions,
+    ...clusterOptions,
   },
   examples: [
     ['$0 capture --local', 'this machine, into ./evidence'],
     ['$0 capture --local --store /mnt/usb --case IR-7 --reason "miner on web-3"', 'onto another disk, for a case'],
     ['$0 capture --local --store s3://evidence/ir --recipient age1… --retain 90', 'into S3, encrypted and locked'],
+    ['$0 capture web-3 --reason "miner" --suspect pod:web/shop-7 --recipient age1…', 'a node of the cluster'],
+    ['$0 capture web-3 --reason miner --encryption none --dry-run', 'what that would do, and whether you may'],
   ],
-  sealsWhenStopped: true,
-  run: async (argv, environment) => (await import('../local/capture-local.ts')).captureLocal(argv, environment),
+  onStop: ({ local }) =>
+    local ? 'stopping; what was stored is kept and sealed (once more to leave at once)' : LEFT_RUNNING,
+  async run(argv, environment) {
+    const { local, node } = argv;
+    if (local === (node !== undefined))
+      throw usage('say which machine: --local captures this one, "capture NODE" a node of the cluster');
+    if (node !== undefined) return (await import('../cluster/capture-node.ts')).captureNode(argv, node, environment);
+    return (await import('../local/capture-local.ts')).captureLocal(argv, environment);
+  },
 };

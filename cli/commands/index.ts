@@ -7,14 +7,22 @@ import { check } from './check.ts';
 import { collectors } from './collectors.ts';
 import { diskRestore } from './disk-restore.ts';
 import { keygen } from './keygen.ts';
+import { list } from './list.ts';
 import { ls } from './ls.ts';
 import { pull } from './pull.ts';
+import { release } from './release.ts';
 import { seal } from './seal.ts';
 import { timestamp } from './timestamp.ts';
 import { verify } from './verify.ts';
+import { cancel, status, watch } from './watch.ts';
 
 export const commands: readonly Command<never>[] = [
   capture,
+  list,
+  status,
+  watch,
+  cancel,
+  release,
   check,
   bundles,
   pull,

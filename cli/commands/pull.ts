@@ -1,8 +1,9 @@
 // impound pull BUNDLE DIR
 import type { Command } from '../command.ts';
-import { BUNDLE, type StoreArguments, storeOptions } from './store-options.ts';
+import { type ControllerArguments, controllerOptions } from './cluster-options.ts';
+import { BUNDLE_OR_CAPTURE, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface PullArguments extends StoreArguments {
+export interface PullArguments extends StoreArguments, ControllerArguments {
   readonly bundle: string;
   readonly dir: string;
   readonly reason: string;
@@ -15,7 +16,10 @@ export interface PullArguments extends StoreArguments {
 export const pull: Command<PullArguments> = {
   usage: 'pull <bundle> <dir>',
   description: 'Fetch a bundle, verified as it comes, the access written to its custody chain first',
-  positionals: { bundle: BUNDLE, dir: 'Folder that takes it, as DIR/BUNDLE-ID; what is whole there is kept' },
+  positionals: {
+    bundle: BUNDLE_OR_CAPTURE,
+    dir: 'Folder that takes it, as DIR/BUNDLE-ID; what is whole there is kept',
+  },
   options: {
     reason: {
       type: 'string',
@@ -36,9 +40,11 @@ export const pull: Command<PullArguments> = {
     key: { type: 'string', describe: 'Private key that signs the access: PEM file or kms:ARN; default: your own' },
     unrecorded: { type: 'boolean', default: false, describe: 'Read without writing to the chain' },
     ...storeOptions,
+    ...controllerOptions,
   },
   examples: [
     ['$0 pull s3://evidence/ir/local/IR-7/ID ./case --reason "triage of IR-7"', 'then: verify ./case/ID'],
+    ['$0 pull web-3-k4xz ./case --reason "triage of IR-7"', 'of a capture, through the controller of the cluster'],
     ['$0 pull s3://… ./case --reason triage --only "10-process/**"', 'only that, and the chain'],
   ],
   run: async (argv, environment) => (await import('../bundles/pull-bundle.ts')).runPull(argv, environment),

@@ -31,3 +31,6 @@ export const protectionOptions: Command<never>['options'] = {
 
 /** What a bundle's argument may be, for help. */
 export const BUNDLE = 'Folder of the bundle, or s3://BUCKET/PREFIX';
+
+/** Of verbs that also read through the controller of a cluster. */
+export const BUNDLE_OR_CAPTURE = `${BUNDLE}; or the name of a capture of the cluster`;

@@ -1,8 +1,10 @@
 // impound verify BUNDLE
 import type { Command } from '../command.ts';
-import { BUNDLE, type StoreArguments, storeOptions } from './store-options.ts';
+import { type ControllerArguments, controllerOptions } from './cluster-options.ts';
+import { BUNDLE_OR_CAPTURE, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface VerifyArguments extends StoreArguments {
+export interface VerifyArguments extends StoreArguments, ControllerArguments {
+  readonly reason: string;
   readonly bundle: string;
   readonly key: readonly string[];
   readonly head?: string;
@@ -14,7 +16,7 @@ export interface VerifyArguments extends StoreArguments {
 export const verify: Command<VerifyArguments> = {
   usage: 'verify <bundle>',
   description: 'Check every byte of a bundle and its custody chain',
-  positionals: { bundle: BUNDLE },
+  positionals: { bundle: BUNDLE_OR_CAPTURE },
   options: {
     key: {
       type: 'string',
@@ -37,7 +39,13 @@ export const verify: Command<VerifyArguments> = {
       default: false,
       describe: 'Exit 0 for an unsealed bundle that is otherwise whole',
     },
+    reason: {
+      type: 'string',
+      default: 'verification',
+      describe: 'Of a capture by its name: kept on the chain, since the controller records who reads',
+    },
     ...storeOptions,
+    ...controllerOptions,
   },
   examples: [['$0 verify BUNDLE --key signing.pem.pub', 'intact, and signed by that key']],
   run: async (argv, environment) => (await import('../bundles/verify-bundle.ts')).runVerify(argv, environment),

@@ -3,7 +3,7 @@ import type { CaptureEvent, CollectorResult } from '../../capture/index.ts';
 import { formatBytes, formatSeconds, type Style, styled } from './text.ts';
 
 const REDRAW_MILLISECONDS = 100;
-const MARKS: Readonly<Record<CollectorResult['outcome'], readonly [string, Style]>> = {
+export const MARKS: Readonly<Record<CollectorResult['outcome'], readonly [string, Style]>> = {
   complete: ['✔', 'green'],
   partial: ['◐', 'yellow'],
   absent: ['–', 'dim'],
@@ -82,6 +82,6 @@ function columns(name: string, seconds: string, bytes: string): string {
 }
 
 /** Colours end where the line is cut; a line that wraps would spoil the redraw. */
-function clip(line: string, width: number): string {
+export function clip(line: string, width: number): string {
   return line.length <= width + 20 ? line : `${line.slice(0, width)}\x1b[0m`;
 }

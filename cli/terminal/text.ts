@@ -30,6 +30,17 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
+/** How old something is, in the largest whole unit: "5 s", "12 min", "3 h", "41 d". */
+export function formatAge(seconds: number): string {
+  const units = [
+    [86_400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+  ] as const;
+  const [size, unit] = units.find(([one]) => seconds >= 2 * one) ?? [1, 's'];
+  return `${Math.max(0, Math.floor(seconds / size))} ${unit}`;
+}
+
 export type Style = Parameters<typeof styleText>[0];
 
 /** Styles text where the stream is a terminal that takes colour (NO_COLOR and FORCE_COLOR are honoured). */
@@ -60,6 +71,21 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       .join('  ')
       .trimEnd();
   return [line(columns.map((column) => column.title)), ...rows.map(line)].join('\n');
+}
+
+/** The same without as many of the `dispensable` columns as it takes to fit. */
+export function fittingTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  dispensable: readonly string[],
+  width: number,
+): string {
+  const text = table(columns, rows, width);
+  const [first, ...rest] = dispensable;
+  const index = columns.findIndex(({ title }) => title === first);
+  if (first === undefined || text.split('\n').every((line) => visibleLength(line) <= width)) return text;
+  const without = <T>(cells: readonly T[]): readonly T[] => cells.filter((_, at) => at !== index);
+  return fittingTable(without(columns), rows.map(without), rest, width);
 }
 
 function visibleLength(text: string): number {

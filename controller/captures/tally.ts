@@ -1,10 +1,13 @@
 // What a growing chain amounts to: each entry is looked at once, since it is asked for every second.
 import { type CollectorEnd, gapGroups, records, type Statement } from '../../evidence/index.ts';
+import type { NodeCaptureStatus } from '../../protocol/index.ts';
+import { CollectorTally } from './collector-tally.ts';
 
 export interface Progress {
   readonly artefacts: number;
   readonly bytes: number;
   readonly gaps: number;
+  readonly collectors: NonNullable<NodeCaptureStatus['collectors']>;
 }
 
 export class ChainTally {
@@ -12,6 +15,7 @@ export class ChainTally {
   readonly #firsts = new Map<string, Statement>();
   readonly #lasts = new Map<string, Statement>();
   readonly #ended = new Set<string>();
+  readonly #collectors = new CollectorTally();
   #seen = 0;
   #artefacts = 0;
   #bytes = 0;
@@ -24,7 +28,7 @@ export class ChainTally {
 
   get progress(): Progress {
     this.#look();
-    return { artefacts: this.#artefacts, bytes: this.#bytes, gaps: this.#gaps };
+    return { artefacts: this.#artefacts, bytes: this.#bytes, gaps: this.#gaps, collectors: this.#collectors.all };
   }
 
   /** Collectors that the chain has seen end, in whichever session; one that was cut short may be tried again. */
@@ -58,6 +62,7 @@ export class ChainTally {
   }
 
   #take(statement: Statement): void {
+    this.#collectors.take(statement);
     const { action, details } = statement.predicate;
     const keys = typeof details.reason === 'string' ? [`${action} `, `${action} ${details.reason}`] : [`${action} `];
     for (const key of keys) {

@@ -5,6 +5,8 @@ import { flag, form, integer, label, mapOf, subdomain, text, time } from './fiel
 const MAX_MESSAGE = 4096;
 const MAX_URL = 2048;
 const MAX_ANNOTATIONS = 16;
+/** As many as a session announces, with room for the controller's own. */
+const MAX_COLLECTORS = 64;
 /** Of a label's name with its prefix, and of its value (Kubernetes, "Labels and Selectors"). */
 const MAX_QUALIFIED = 317;
 const MAX_VALUE = 63;
@@ -72,6 +74,21 @@ const prior = z.object({
   ).optional(),
 });
 
+const collector = z.object({
+  name: form(/^[a-z][a-z0-9-]*$/, 1, 63, {
+    description: 'As `impound collectors` lists them; kubernetes and controller are what the cluster itself says.',
+    message: 'give the name of a collector',
+  }),
+  session: integer(0, 1_000_000, "The agent's try that these figures are of, the last one of several."),
+  outcome: z
+    .enum(['complete', 'partial', 'absent', 'failed', 'timeout', 'aborted', 'skipped'])
+    .optional()
+    .meta({ description: 'How it ended; absent as long as it has not.' }),
+  artefacts: count('Artefacts stored by it.'),
+  bytes: count('Their bytes, as they are stored.'),
+  gaps: count('What it could not have; declared when it ends.'),
+});
+
 export const nodeCaptureStatus = z
   .object({
     phase: z.enum(PHASES).optional().meta({ description: 'How far it is.' }),
@@ -80,6 +97,12 @@ export const nodeCaptureStatus = z
     artefacts: count('Artefacts stored.').optional(),
     bytes: count('Their bytes, as they are stored.').optional(),
     gaps: count('What could not be had, as far as it is declared.').optional(),
+    collectors: mapOf(
+      collector,
+      ['name'],
+      MAX_COLLECTORS,
+      'How far each collector is, in the order of the plan.',
+    ).optional(),
     session: integer(0, 1_000_000, "The agent's try: 2 and more where it came again.").optional(),
     agent: z
       .object({

@@ -52,6 +52,7 @@ export const WHOLE_STATUS = {
   artefacts: 52,
   bytes: 3_000_000_000,
   gaps: 7,
+  collectors: [{ name: 'processes', session: 1, outcome: 'partial', artefacts: 4, bytes: 1_900_000, gaps: 2 }],
   session: 1,
   agent: { pod: 'impound-agent-x7k2p', version: 'v1', seenAt: TIME },
   startedAt: TIME,
@@ -89,6 +90,7 @@ export const FILLERS: Fillers = {
     if (path === 'suspects') return { pid: index + 1 };
     if (path === 'removePods') return { namespace: 'web', name: `web-${index}` };
     if (path === 'prior.annotations') return { name: `example.com/a${index}` };
+    if (path === 'collectors') return { ...WHOLE_STATUS.collectors[0], name: `name-${index}` };
     if (path !== 'conditions') return `name-${index}`;
     const types = ['Granted', 'Protected', 'Collected', 'DisksCaptured', 'Isolated', 'Sealed', 'Released'];
     return { ...WHOLE_STATUS.conditions[0], type: types[index % types.length] };

@@ -43,11 +43,15 @@ export interface PullPlan {
 /** Throws `usage` where artefacts were asked for and none is there. */
 export function assertWanted(standing: Standing, only: readonly string[]): void {
   if (only.length === 0) return;
-  const artefacts = [...contentsOf(standing).sizes.keys()].filter(isArtefact);
-  if (artefacts.some((path) => isWanted(path, only))) return;
+  if (wantedPaths(standing, only).length > 0) return;
   throw new ImpoundError('usage', `no artefact matches ${only.join(', ')}; "ls" lists what there is`, {
     operation: 'pull',
   });
+}
+
+/** Of the artefacts that are there those that are asked for. */
+export function wantedPaths(standing: Standing, only: readonly string[]): readonly string[] {
+  return [...contentsOf(standing).sizes.keys()].filter((path) => isArtefact(path) && isWanted(path, only));
 }
 
 export async function planPull(store: Store, standing: Standing, only: readonly string[]): Promise<PullPlan> {

@@ -1,0 +1,86 @@
+// What the cluster says of the node that is to be captured, as far as the person may look.
+import { ImpoundError } from '../../evidence/index.ts';
+import type { KubernetesObject } from '../../kubernetes/index.ts';
+import { isEnded, listCaptures } from './captures.ts';
+import type { Connection } from './connect.ts';
+import { agentVerdict, allowed, controllerVerdict, type Verdict } from './diagnosis.ts';
+import { similarTo } from './similar.ts';
+
+const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
+
+interface NodeObject extends KubernetesObject {
+  readonly spec: {
+    readonly unschedulable?: boolean;
+    readonly taints?: readonly { readonly key: string; readonly effect: string }[];
+  };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+export interface NodeFacts {
+  /** Undefined where one may not look. */
+  readonly node: { readonly ready: boolean; readonly created: string; readonly unschedulable: boolean } | undefined;
+  readonly pods: number | undefined;
+  readonly agent: Verdict;
+  readonly controller: Verdict;
+  /** What a person should know before they go on. */
+  readonly warnings: readonly string[];
+}
+
+/** Throws `api-missing` where there is no such node, with names like it. */
+export async function nodeFacts(connection: Connection, name: string, cordon: boolean): Promise<NodeFacts> {
+  const { kubernetes } = connection;
+  const node = await nodeOf(connection, name);
+  const [captures, pods, others, agent, controller] = await Promise.all([
+    listCaptures(connection, name),
+    allowed(kubernetes.list<KubernetesObject>('/api/v1/pods', { query: onNode(name) })),
+    allowed(kubernetes.list<NodeObject>('/api/v1/nodes')),
+    agentVerdict(connection, name),
+    controllerVerdict(connection),
+  ]);
+  const warnings: string[] = [];
+  for (const capture of captures.filter((one) => !isEnded(one)))
+    warnings.push(`capture ${capture.metadata.name} of this node goes on: the agent takes one after the other`);
+  for (const { kind, text } of [agent, controller]) if (kind === 'troubled') warnings.push(text);
+  if (node !== undefined && !isReady(node))
+    warnings.push(`node ${name} is not ready: its agent may not answer, and what exists then is sealed`);
+  if (cordon && node !== undefined && CONTROL_PLANE in (node.metadata.labels ?? {}))
+    warnings.push(`node ${name} is of the control plane: the controller does not cordon it`);
+  else if (cordon && others !== undefined && !others.items.some((one) => one.metadata.name !== name && takesPods(one)))
+    warnings.push(`no other node takes pods: the controller does not cordon the last one`);
+  return {
+    node: node && {
+      ready: isReady(node),
+      created: node.metadata.creationTimestamp ?? '',
+      unschedulable: node.spec.unschedulable === true,
+    },
+    pods: pods?.items.length,
+    ...{ agent, controller, warnings },
+  };
+}
+
+async function nodeOf({ kubernetes }: Connection, name: string): Promise<NodeObject | undefined> {
+  try {
+    return await allowed(kubernetes.get<NodeObject>(`/api/v1/nodes/${encodeURIComponent(name)}`));
+  } catch (error) {
+    if (!(error instanceof ImpoundError && error.code === 'api-missing')) throw error;
+    const all = await allowed(kubernetes.list<KubernetesObject>('/api/v1/nodes'));
+    const names = (all?.items ?? []).map(({ metadata }) => metadata.name);
+    const message = `there is no node ${name}${similarTo(name, names, '; "kubectl get nodes" lists them')}`;
+    throw new ImpoundError('api-missing', message, { operation: 'find node', thing: name, cause: error });
+  }
+}
+
+function onNode(name: string): Readonly<Record<string, string>> {
+  return { fieldSelector: `spec.nodeName=${name},status.phase!=Succeeded,status.phase!=Failed` };
+}
+
+function isReady({ status }: NodeObject): boolean {
+  return status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true;
+}
+
+/** As far as it matters for a warning; the controller looks closer. */
+function takesPods(node: NodeObject): boolean {
+  const { unschedulable, taints = [] } = node.spec;
+  const closed = taints.some(({ key, effect }) => effect !== 'PreferNoSchedule' && /^(node|impound)[.-]/.test(key));
+  return isReady(node) && unschedulable !== true && !closed;
+}

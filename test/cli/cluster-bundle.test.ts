@@ -1,0 +1,203 @@
+// An analyst reads a capture's bundle by its name: through the API server's port-forward, with no credential of the store.
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { DirectoryStore, readChain } from '../../evidence/index.ts';
+import { cliCommand, lastLine, type Ran } from '../helpers/cli.ts';
+import { missing } from '../helpers/component.ts';
+import { IMPOUND_COMPONENTS } from '../testbed/impound.ts';
+import { FORWARDER, LOOKER, type PeopleBed, startPeopleBed } from './cluster-bed.ts';
+
+const lacking = missing(IMPOUND_COMPONENTS);
+const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
+const bed = skip === false ? await startPeopleBed({ controllers: ['node2', 'node3'] }) : undefined;
+const NAME = 'miner';
+const NAMESPACE = 'impound-system';
+const ANALYST = 'system:serviceaccount:default:anna';
+
+interface People {
+  /** May read evidence, and reach the controller. */
+  readonly anna: string;
+  /** May read evidence, and has no way to it. */
+  readonly ben: string;
+  readonly audrey: string;
+}
+
+const people = bed && (await prepare(bed));
+
+/**
+ * A sealed capture. The controllers here are no pods: pods on their nodes' own network stand for them, so that what the
+ * API server forwards to a pod's port reaches the controller; the first one that is found does not lead.
+ */
+async function prepare({ impound, person }: PeopleBed): Promise<People> {
+  const { cluster, ca } = impound;
+  const leader = await leaderOf(impound);
+  const other = leader === 'node2' ? 'node3' : 'node2';
+  const standIn = (name: string, node: string) =>
+    cluster.pod(name, 'exec sleep 1000000', {
+      ...{ namespace: NAMESPACE, serviceAccountName: 'impound-controller', node, spec: { hostNetwork: true } },
+    });
+  await cluster.apply(LOOKER, FORWARDER);
+  await cluster.kubectl('-n', NAMESPACE, 'create', 'configmap', 'impound-ca', `--from-file=ca.crt=${ca}`);
+  const [anna, ben, audrey] = await Promise.all([
+    person('anna', 'impound-analyst', 'looker', 'forwarder'),
+    person('ben', 'impound-analyst'),
+    person('audrey', 'impound-auditor', 'looker', 'forwarder'),
+    standIn('impound-controller-a', other),
+    standIn('impound-controller-b', leader),
+    impound.capture(NAME, { case: 'IR-7', watchSeconds: 0, collectors: { only: ['host', 'processes'] } }),
+  ]);
+  await impound.untilPhase(NAME, 90, 'Sealed');
+  return { anna, ben, audrey };
+}
+
+async function leaderOf({ cluster }: PeopleBed['impound']): Promise<string> {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/impound-controller`;
+  for (;;) {
+    const lease = (await cluster.api('GET', path).catch(() => ({}))) as {
+      readonly spec?: { readonly holderIdentity?: string };
+    };
+    if (lease.spec?.holderIdentity) return lease.spec.holderIdentity.replace('controller-', '');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const scenario = (name: string, work: (bed: PeopleBed, people: People) => Promise<void>): void => {
+  test(name, { skip }, async () => {
+    assert.ok(bed && people);
+    await work(bed, people);
+  });
+};
+
+const all = ({ stdout, stderr }: Ran): string => `${stdout}${stderr}`;
+const refused = (ran: Ran, code: number, ...patterns: readonly RegExp[]): void => {
+  assert.equal(ran.code, code, all(ran));
+  for (const pattern of patterns) assert.match(ran.stderr, pattern);
+};
+const pull = (dir: string, ...more: readonly string[]) => ['pull', NAME, dir, '--reason', 'triage of IR-7', ...more];
+
+scenario('a bundle is pulled by its name, whole, the access on its chain first', async (own, { anna }) => {
+  const dir = join(own.home, 'whole');
+  const pulled = await own.run(anna, ...pull(dir));
+  assert.equal(pulled.code, 0, all(pulled));
+  const root = lastLine(pulled);
+  const entries = await readChain(new DirectoryStore({ root, partial: join(own.home, 'partial') }));
+  const access = entries.at(-1)?.statement.predicate;
+  assert.equal(access?.action, 'access');
+  assert.deepEqual(access?.actor, { kind: 'person', name: ANALYST });
+  assert.deepEqual(access?.details, { purpose: 'triage of IR-7' });
+  assert.match(pulled.stdout, new RegExp(`head +${entries.length - 1}:[0-9a-f]{64}`));
+  const { head } = (await own.impound.get(NAME)).status?.bundle ?? {};
+  assert.ok(head);
+  const words = ['--strict', '--key', own.impound.publicKey, '--head', `${head.sequence}:${head.sha256}`];
+  const verified = await own.run(anna, 'verify', root, ...words);
+  assert.equal(verified.code, 0, all(verified));
+  // what is there is kept
+  const again = await own.run(anna, ...pull(dir));
+  assert.equal(again.code, 0, all(again));
+  assert.match(again.stdout, /pulled +1 file.*were there already/);
+});
+
+scenario('a bundle is verified by its name, in the store where it is', async (own, { anna }) => {
+  const ran = await own.run(anna, 'verify', NAME, '--strict', '--key', own.impound.publicKey);
+  assert.equal(ran.code, 0, all(ran));
+  assert.match(ran.stdout, /^intact$/m);
+  const wrong = await own.run(anna, 'verify', NAME, '--head', `1:${'0'.repeat(64)}`);
+  assert.equal(wrong.code, 1, all(wrong));
+});
+
+scenario('some of it is recorded as some of it', async (own, { anna }) => {
+  const dir = join(own.home, 'some');
+  const ran = await own.run(anna, ...pull(dir, '--only', '00-meta/**'));
+  assert.equal(ran.code, 0, all(ran));
+  const root = lastLine(ran);
+  const entries = await readChain(new DirectoryStore({ root, partial: join(own.home, 'partial') }));
+  const { paths } = (entries.at(-1)?.statement.predicate.details ?? {}) as { readonly paths?: readonly string[] };
+  assert.ok(paths?.includes('data/00-meta/request.json'));
+  assert.deepEqual(await readdir(join(root, 'data')), ['00-meta']);
+  refused(await own.run(anna, ...pull(dir, '--only', 'nothing/**')), 64, /no artefact matches/);
+});
+
+scenario(
+  'the replica that leads is asked where another was, without the API server between',
+  async ({ impound, home }) => {
+    const { cluster } = impound;
+    const leader = await leaderOf(impound);
+    const other = leader === 'node2' ? 'node3' : 'node2';
+    const address = cluster.nodes.find(({ name }) => name === other)?.address ?? '';
+    const direct = ['--controller', `https://${address}:8443`, '--controller-ca', impound.ca];
+    const { server } = cluster;
+    const token = await cluster.token('anna');
+    const words = [
+      'verify',
+      NAME,
+      '--kubeconfig',
+      await kubeconfigIn(home, server, token, cluster.admin.ca),
+      ...direct,
+    ];
+    const [program = '', ...args] = cliCommand([...words, '--key', impound.publicKey]);
+    const printed = await cluster.run('node1', [program, ...args], { env: { HOME: home } });
+    assert.match(printed, /^intact$/m);
+  },
+);
+
+async function kubeconfigIn(home: string, server: string, token: string, ca: string): Promise<string> {
+  const file = join(home, 'within.kubeconfig');
+  const config = {
+    clusters: [{ name: 'bed', cluster: { server, 'certificate-authority': ca } }],
+    users: [{ name: 'anna', user: { token } }],
+    contexts: [{ name: 'bed', context: { cluster: 'bed', user: 'anna' } }],
+    'current-context': 'bed',
+  };
+  await writeFile(file, JSON.stringify(config));
+  return file;
+}
+
+scenario(
+  'who may not read evidence, or has no way to it, is told what is missing',
+  async (own, { ben, audrey, anna }) => {
+    const dir = join(own.home, 'none');
+    refused(await own.run(audrey, ...pull(dir)), 2, /may not get nodecaptures\.impound\.dev\/bundle.*impound-analyst/);
+    refused(await own.run(ben, ...pull(dir)), 2, /ConfigMap impound-ca.*may not be read by you: give --controller-ca/);
+    const ca = ['--controller-ca', own.impound.ca];
+    refused(await own.run(ben, ...pull(dir), ...ca), 2, /may not look for the controller.*pods\/portforward/);
+    refused(await own.run(anna, ...pull(dir), '--key', 'mine.pem'), 64, /the controller records the access/);
+    refused(await own.run(anna, ...pull(dir), '--as', 'rita'), 64, /read evidence without it, as yourself/);
+    refused(await own.run(anna, 'pull', 'minr', dir, '--reason', 'x'), 2, /no capture minr; did you mean miner/);
+    const unsure = await own.run(
+      anna,
+      'verify',
+      NAME,
+      '--controller-ca',
+      own.impound.publicKey.replace('.pub', '.none'),
+    );
+    refused(unsure, 64, /--controller-ca .* cannot be read/);
+    const direct = ['--controller', await own.impound.reach('node2')];
+    const foreign = await own.run(
+      anna,
+      'verify',
+      NAME,
+      ...direct,
+      '--controller-ca',
+      own.impound.cluster.admin.certificate,
+    );
+    refused(foreign, 2, /cannot be reached.*is --controller-ca the authority/);
+    const admin = await own.run(own.impound.cluster.admin.kubeconfig, 'verify', NAME, ...ca);
+    assert.equal(admin.code, 2, all(admin)); // its API server has another address here
+    await assert.rejects(readdir(dir));
+  },
+);
+
+scenario('who may not port-forward is told so', async (own) => {
+  const carl = await own.person('carl', 'impound-analyst', 'looker');
+  refused(await own.run(carl, 'verify', NAME), 2, /may not port-forward.*pods\/portforward/);
+});
+
+scenario('a replica that is gone is passed over for another', async (own, { anna }) => {
+  const leader = await leaderOf(own.impound);
+  await own.impound.controller(leader === 'node2' ? 'node3' : 'node2').kill('SIGKILL');
+  // its pod is still said to be ready, and the first that is found
+  const ran = await own.run(anna, 'verify', NAME, '--strict', '--key', own.impound.publicKey);
+  assert.equal(ran.code, 0, all(ran));
+});
