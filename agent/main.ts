@@ -43,7 +43,7 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
         log,
       });
       log.info('a capture has ended', { capture: order.name });
-      if (leftBehind) startAnew(log);
+      if (leftBehind) leave(signal.aborted, log);
     } catch (error) {
       if (signal.aborted) break;
       const code = error instanceof ImpoundError ? error.code : 'internal';
@@ -66,10 +66,11 @@ function settingsOf({ docker, containerd, cri }: AgentConfig, settings: NodeSett
   };
 }
 
-/** A thread that waits for good would hold memory for good: execve(2) ends it, and this begins anew. */
-function startAnew(log: Logger): void {
-  log.info('a read that never ends was left behind: starting anew');
-  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], process.env);
+/** A thread may wait for good, and Node would wait for it: execve(2) ends them all, to begin anew, or to do nothing. */
+function leave(forGood: boolean, log: Logger): void {
+  log.info('a read may never end: leaving it behind', { forGood });
+  const again = [...process.execArgv, ...process.argv.slice(1)];
+  process.execve?.(process.execPath, [process.execPath, ...(forGood ? ['--eval', ''] : again)], process.env);
 }
 
 boundMemory();
