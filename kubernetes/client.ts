@@ -66,8 +66,8 @@ export interface Kubernetes {
   remove(path: string, ask?: Ask): Promise<void>;
   /** All pages; `api-expired` where it took so long that the server has forgotten where it was. */
   list<T>(path: string, ask?: Ask): Promise<List<T>>;
-  /** Events until the server ends them; throws where nothing came for `milliseconds`, and when `signal` aborts. */
-  watch<T>(path: string, ask?: Ask): AsyncIterable<WatchEvent<T>>;
+  /** Events until the server ends them; throws where nothing came for `milliseconds`, and when `signal` aborts. `opened`: the server has taken it. */
+  watch<T>(path: string, ask?: Ask, opened?: () => void): AsyncIterable<WatchEvent<T>>;
   /** Ends all connections: what is under way fails. */
   close(): void;
 }
@@ -102,10 +102,10 @@ export function kubernetes(access: Access): Kubernetes {
         if (next === '') return { ...page, items };
       }
     },
-    async *watch<T>(path: string, ask: Ask = {}): AsyncIterable<WatchEvent<T>> {
+    async *watch<T>(path: string, ask: Ask = {}, opened?: () => void): AsyncIterable<WatchEvent<T>> {
       const sent: Sent = { ...ask, method: 'GET', path, query: { ...ask.query, watch: true } };
       try {
-        for await (const line of lines(sent)) yield JSON.parse(line) as WatchEvent<T>;
+        for await (const line of lines(sent, opened)) yield JSON.parse(line) as WatchEvent<T>;
       } catch (error) {
         throw failure(sent, error, sent.signal?.aborted === true);
       }

@@ -24,8 +24,8 @@ export interface Sent {
 export interface Transport {
   /** The answer's text; throws `refusal`'s error where it is not 2xx, anything else where there is none. */
   request(sent: Sent): Promise<string>;
-  /** An answer without an end, by lines; `milliseconds` is how long it may be silent. */
-  lines(sent: Sent): AsyncGenerator<string>;
+  /** An answer without an end, by lines; `milliseconds` is how long it may be silent. `opened`: it has begun. */
+  lines(sent: Sent, opened?: () => void): AsyncGenerator<string>;
   close(): void;
 }
 
@@ -73,12 +73,13 @@ export function openTransport(access: Access): Transport {
       if (!isSuccess(answer)) throw refusal(sent, answer.statusCode ?? 0, text);
       return text;
     },
-    async *lines(sent) {
+    async *lines(sent, opened) {
       const { milliseconds = REQUEST_MILLISECONDS } = sent;
       using patience = new Patience(Math.min(milliseconds, REQUEST_MILLISECONDS), sent.signal);
       const answer = await send(sent, patience);
       if (!isSuccess(answer)) throw refusal(sent, answer.statusCode ?? 0, await bodyOf(answer, sent, patience));
       patience.push(milliseconds);
+      opened?.();
       yield* linesOf(answer, sent, patience, milliseconds);
     },
     close: () => agent.destroy(),

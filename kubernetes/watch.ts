@@ -88,6 +88,11 @@ async function follow<T extends KubernetesObject>(
   /** Where the watch goes on; undefined: the list is asked for first. */
   let version: string | undefined;
   let failures = 0;
+  let broken = false;
+  const goesOn = (): void => {
+    if (broken) log.info('the watch goes on', { path });
+    broken = false;
+  };
 
   const list = async (): Promise<string> => {
     const { items, metadata } = await kubernetes.list<T>(path, { ...(query && { query }), signal });
@@ -101,14 +106,14 @@ async function follow<T extends KubernetesObject>(
     const words = { ...query, resourceVersion: from, allowWatchBookmarks: true, timeoutSeconds: WATCH_SECONDS };
     const begun = performance.now();
     let events = 0;
-    for await (const event of kubernetes.watch<T>(path, { query: words, signal, milliseconds: silence })) {
+    const ask = { query: words, signal, milliseconds: silence };
+    for await (const event of kubernetes.watch<T>(path, ask, goesOn)) {
       if (signal.aborted) return;
       if (event.type === 'ERROR') throw told(event, path);
       const next = event.object.metadata.resourceVersion;
       if (event.type !== 'BOOKMARK') cache.take(event.type === 'DELETED', event.object);
       version = next;
       events++;
-      if (failures > 0) log.info('the watch goes on', { path });
       failures = 0;
       heard();
     }
@@ -124,6 +129,7 @@ async function follow<T extends KubernetesObject>(
     } catch (error) {
       if (signal.aborted) return;
       failures++;
+      broken = true;
       const resumes = resumable(error) && failures % RESUMES !== 0;
       if (!resumes) version = undefined;
       // an expired version is the server's ordinary answer after it was started again: the list is asked for at once
