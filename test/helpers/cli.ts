@@ -30,7 +30,7 @@ export function startCli(words: readonly string[], { home, uid, cwd, env = {} }:
   return spawn(program, args, {
     env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 120_000,
+    timeout: 300_000,
     ...(cwd === undefined ? {} : { cwd }),
   });
 }

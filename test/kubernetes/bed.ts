@@ -85,24 +85,26 @@ export async function startCutter(target: string): Promise<Cutter> {
   const [host = '', port] = target.split(':');
   const sockets = new Set<Socket>();
   let frozen = false;
-  const server = createServer((taken) => {
-    const made = connect({ host, port: Number(port) });
-    for (const [one, other] of [
-      [taken, made],
-      [made, taken],
-    ] as const) {
-      sockets.add(one);
-      one
-        .on('error', () => undefined)
-        .on('close', () => {
-          sockets.delete(one);
-          other.destroy();
-        });
-      // what is frozen does not hear of an end either
-      one.pipe(other, { end: false });
-      one.on('end', () => !frozen && other.end());
-      if (frozen) one.pause();
-    }
+  /** Whoever is frozen hears of nothing: no connection, no end, no reset. */
+  let thawed = Promise.withResolvers<void>();
+  thawed.resolve();
+  const relay = (one: Socket, other: Socket): void => {
+    one.pipe(other, { end: false });
+    one.on('end', () => void thawed.promise.then(() => other.end()));
+    one.on('close', () => void thawed.promise.then(() => other.destroy()));
+    if (frozen) one.pause();
+  };
+  const take = (socket: Socket): Socket => {
+    sockets.add(socket);
+    return socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+  };
+  const server = createServer(async (socket) => {
+    const taken = take(socket);
+    await thawed.promise;
+    if (taken.destroyed) return;
+    const made = take(connect({ host, port: Number(port) }));
+    relay(taken, made);
+    relay(made, taken);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const cut = (): void => {
@@ -120,6 +122,8 @@ export async function startCutter(target: string): Promise<Cutter> {
     cut,
     freeze(isFrozen) {
       frozen = isFrozen;
+      if (isFrozen) thawed = Promise.withResolvers();
+      else thawed.resolve();
       for (const socket of sockets) {
         if (isFrozen) socket.pause();
         else socket.resume();

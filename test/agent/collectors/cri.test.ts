@@ -34,7 +34,8 @@ before(async () => {
     env: { TOKEN: 'secret' },
     mounts: [{ host_path: '/usr/share', container_path: '/share' }],
   });
-  job = await bed.pod('job', ['sh', '-c', 'exit 3']);
+  // long enough to be there when containerd writes down its beginning, which it does after it has begun
+  job = await bed.pod('job', ['sh', '-c', 'sleep 1; exit 3']);
   await bed.ended('k8s.io', job.containerId);
   await bed.run('hidden', 'miner', 'sleep', '1000');
   await bed.run('k8s.io', 'guest', 'sleep', '1000');
