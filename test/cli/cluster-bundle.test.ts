@@ -2,16 +2,12 @@
 import assert from 'node:assert/strict';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { DirectoryStore, readChain } from '../../evidence/index.ts';
 import { cliCommand, lastLine, type Ran } from '../helpers/cli.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { IMPOUND_COMPONENTS } from '../testbed/impound.ts';
 import { FORWARDER, LOOKER, type PeopleBed, startPeopleBed } from './cluster-bed.ts';
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startPeopleBed({ controllers: ['node2', 'node3'] }) : undefined;
 const NAME = 'miner';
 const NAMESPACE = 'impound-system';
 const ANALYST = 'system:serviceaccount:default:anna';
@@ -23,8 +19,6 @@ interface People {
   readonly ben: string;
   readonly audrey: string;
 }
-
-const people = bed && (await prepare(bed));
 
 /**
  * A sealed capture. The controllers here are no pods: pods on their nodes' own network stand for them, so that what the
@@ -63,12 +57,12 @@ async function leaderOf({ cluster }: PeopleBed['impound']): Promise<string> {
   }
 }
 
-const scenario = (name: string, work: (bed: PeopleBed, people: People) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed && people);
-    await work(bed, people);
-  });
-};
+const started = await fileBed(IMPOUND_COMPONENTS, async () => {
+  const bed = await startPeopleBed({ controllers: ['node2', 'node3'] });
+  return { bed, people: await prepare(bed) };
+});
+const scenario = (name: string, work: (bed: PeopleBed, people: People) => Promise<void>): void =>
+  started(name, ({ bed, people }) => work(bed, people));
 
 const all = ({ stdout, stderr }: Ran): string => `${stdout}${stderr}`;
 const refused = (ran: Ran, code: number, ...patterns: readonly RegExp[]): void => {

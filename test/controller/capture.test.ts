@@ -1,10 +1,10 @@
 // A NodeCapture becomes a sealed bundle: real API server, kubelets and containerd, a planted intrusion, and the node given
 // back as it was.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { readChain } from '../../evidence/index.ts';
 import { rowsOf } from '../helpers/collect.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { askHttps } from '../helpers/https.ts';
 import { storeOf, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
@@ -20,24 +20,14 @@ const INTRUSION = [
   'while true; do sleep 1; done',
 ].join('\n');
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, startBed);
 const home = await fileTemporaryFolder();
 
 async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
   const started = await startImpound({ after });
   await started.cluster.pod('victim', INTRUSION, { node: 'node1' });
   return started;
 }
-
-const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 interface NodeState {
   readonly spec: {

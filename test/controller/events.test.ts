@@ -1,10 +1,9 @@
 // Events on a real API server, by the controller's own rights: about the capture and the node, counted, never in the way.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { type Events, openEvents, type Regarding } from '../../controller/events.ts';
 import type { Logger } from '../../evidence/index.ts';
 import type { Kubernetes } from '../../kubernetes/client.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { LEAST } from '../protocol/samples.ts';
 import { CLUSTER_COMPONENTS } from '../testbed/cluster.ts';
 import { type ControllerBed, nodeOf, startControllerBed } from './containment/bed.ts';
@@ -15,14 +14,7 @@ interface Event {
   readonly [field: string]: unknown;
 }
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startControllerBed(1) : undefined;
-
-const scenario = (name: string, work: (bed: ControllerBed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
+const scenario = await fileBed(CLUSTER_COMPONENTS, () => startControllerBed(1));
 
 const EVENTS = '/api/v1/namespaces/default/events';
 const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';

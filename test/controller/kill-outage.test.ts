@@ -1,9 +1,9 @@
 // Outages that last: nobody leads, or the leader has no store. The agent waits, and the capture goes on where it was.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { untilLeads } from '../helpers/replicas.ts';
 import { chainOf, notes, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
@@ -12,22 +12,10 @@ import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impou
 const REPLICAS = ['node2', 'node3'] as const;
 const SHORT = { grantSeconds: 10 };
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, () =>
+  startImpound({ after }, { controllers: REPLICAS, config: (file) => ({ ...file, agents: SHORT }) }),
+);
 const home = await fileTemporaryFolder();
-
-async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
-  return startImpound({ after }, { controllers: REPLICAS, config: (file) => ({ ...file, agents: SHORT }) });
-}
-
-const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
 

@@ -2,10 +2,10 @@
 // lost, no chain forks, and the node comes back as it was.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { type Killed, keepAlive, killFor, randomOf, VICTIMS, type Victim } from '../helpers/killing.ts';
 import { untilLeads } from '../helpers/replicas.ts';
 import { chainOf, verified } from '../helpers/sealed.ts';
@@ -20,13 +20,10 @@ const ROUND_SECONDS = 180;
 /** In each round so many are killed, one after the other. */
 const KILLS = 2;
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, startBed);
 const home = await fileTemporaryFolder();
 
 async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
   const short = { grantSeconds: 10 };
   return startImpound({ after }, { controllers: REPLICAS, config: (file) => ({ ...file, agents: short }) });
 }
@@ -134,8 +131,7 @@ async function playRound(impound: Impound, round: number, order: readonly Victim
 
 const order = victims(randomOf(SEED));
 for (let round = 0; round < ROUNDS; round++)
-  test(`killed at random, round ${round + 1} of ${ROUNDS}`, { skip }, async (t) => {
-    assert.ok(bed);
+  scenario(`killed at random, round ${round + 1} of ${ROUNDS}`, async (bed, t) => {
     t.diagnostic(`IMPOUND_SEED=${SEED}`);
     t.diagnostic(await playRound(bed, round, order));
   });

@@ -1,28 +1,14 @@
 // Captures that take turns at one node's agent, run at two nodes at once, or run out of time.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import type { NodeCapture } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { chainOf, notes, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, () => startImpound({ after }, { agents: ['node1', 'node3'] }));
 const home = await fileTemporaryFolder();
-
-async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
-  return startImpound({ after }, { agents: ['node1', 'node3'] });
-}
-
-const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
 const isCordoned = async ({ cluster }: Impound, node: string): Promise<boolean> => {

@@ -1,23 +1,16 @@
 // Agents that fall silent: stopped, cut off, killed, never there. It is said in time, and what exists is sealed; one that
 // comes back goes on.
 import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
+import { after, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { chainOf, coverageOf, gapsOf, notes, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, () => startImpound({ after }, { agents: ['node1', 'node3'] }));
 const home = await fileTemporaryFolder();
-
-async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
-  return startImpound({ after }, { agents: ['node1', 'node3'] });
-}
 
 const CUT = `table inet cut {
   chain out {
@@ -26,13 +19,6 @@ const CUT = `table inet cut {
   }
 }
 `;
-
-const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
 const isSilent = (capture: NodeCapture): boolean => collected(capture)?.reason === 'AgentSilent';

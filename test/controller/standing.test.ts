@@ -1,9 +1,9 @@
 // Two replicas: one leads, agents find it, the work goes on when it leaves in order; on a suspect node none leads or signs.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { askReplica, leaderOf, untilLeads } from '../helpers/replicas.ts';
 import { chainOf, notes, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
@@ -14,23 +14,13 @@ const REPLICAS = ['node2', 'node3'] as const;
 /** So that a bundle that was taken over is sealed soon. */
 const SHORT = { grantSeconds: 10 };
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(IMPOUND_COMPONENTS, startBed);
 const home = await fileTemporaryFolder();
 
 async function startBed(): Promise<Impound> {
-  assert.equal(lacking, undefined);
   const agents = ['node1', 'node2', 'node3'];
   return startImpound({ after }, { controllers: REPLICAS, agents, config: (file) => ({ ...file, agents: SHORT }) });
 }
-
-const scenario = (name: string, work: (impound: Impound) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 const other = (node: string): string => (node === 'node2' ? 'node3' : 'node2');
 const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');

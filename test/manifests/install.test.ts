@@ -1,29 +1,15 @@
 // The manifests as they install Impound: real pods of the built images capture a node, with the privileges that stand there.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { cli } from '../helpers/cli.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { INSTALLED_COMPONENTS, type Installed, startInstalled } from '../testbed/installed.ts';
 
-const lacking = missing(INSTALLED_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(INSTALLED_COMPONENTS, () => startInstalled({ after }));
 const home = await fileTemporaryFolder();
-
-async function startBed(): Promise<Installed> {
-  assert.equal(lacking, undefined);
-  return startInstalled({ after });
-}
-
-const scenario = (name: string, work: (installed: Installed) => Promise<void>): void => {
-  test(name, { skip }, async () => {
-    assert.ok(bed);
-    await work(bed);
-  });
-};
 
 interface PodList {
   readonly items: readonly {

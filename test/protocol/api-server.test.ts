@@ -1,11 +1,11 @@
 // NodeCapture on a real API server: it takes and refuses what the schema here takes and refuses, and fills in the same.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { crdYaml, structuralSchema } from '../../protocol/crd.ts';
 import { parseNodeCaptureSpec, parseNodeCaptureStatus } from '../../protocol/index.ts';
-import { missing } from '../helpers/component.ts';
+import { fileBed } from '../helpers/file-bed.ts';
 import { CLUSTER_COMPONENTS, type Cluster, startCluster } from '../testbed/cluster.ts';
 import { type Answer, type Method, openAsk } from './ask.ts';
 import { mutations } from './mutations.ts';
@@ -16,9 +16,7 @@ const PATH = '/apis/impound.dev/v1alpha1/nodecaptures';
 const NO_EFFECT = '?dryRun=All&fieldValidation=Strict';
 const RANDOM_RUNS = 400;
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-const bed = skip === false ? await startBed() : undefined;
+const scenario = await fileBed(CLUSTER_COMPONENTS, startBed);
 
 interface Bed {
   readonly cluster: Cluster;
@@ -27,7 +25,6 @@ interface Bed {
 }
 
 async function startBed(): Promise<Bed> {
-  assert.equal(lacking, undefined);
   const cluster = await startCluster({ after }, { nodes: 1 });
   await cluster.apply(crdYaml());
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=20s', 'crd/nodecaptures.impound.dev');
@@ -37,10 +34,6 @@ async function startBed(): Promise<Bed> {
   for (let tries = 0; (await asAdministrator('GET', PATH)).status === 404 && tries < 100; tries++) await sleep(50);
   return { cluster, ask: asAdministrator };
 }
-
-const scenario = (name: string, work: (bed: Bed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
 
 const capture = (name: string, spec: object): object => ({
   apiVersion: 'impound.dev/v1alpha1',

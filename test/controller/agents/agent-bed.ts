@@ -5,12 +5,12 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChainEntry, openS3Store, readChain, type Store } from '../../../evidence/index.ts';
 import type { AgentCall, CaptureOrder, NodeCapture } from '../../../protocol/index.ts';
 import { cli } from '../../helpers/cli.ts';
-import { missing } from '../../helpers/component.ts';
+import { fileBed, type Scenario } from '../../helpers/file-bed.ts';
 import { fileTemporaryFolder } from '../../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, type ImpoundOptions, logOf, startImpound } from '../../testbed/impound.ts';
 
@@ -77,18 +77,10 @@ export interface Result {
   readonly message?: string;
 }
 
-const lacking = missing(IMPOUND_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-
 /** Starts the bed of a test file, without any real agent; to be awaited at its top level. */
-export async function agentBed(
-  options: ImpoundOptions = {},
-): Promise<(name: string, work: (bed: Bed) => Promise<void>) => void> {
+export async function agentBed(options: ImpoundOptions = {}): Promise<Scenario<Bed>> {
   const home = await fileTemporaryFolder();
-  const bed = skip === false ? await start(options, home) : undefined;
-  return (name, work) => {
-    test(name, { skip }, () => work(bed ?? assert.fail(lacking)));
-  };
+  return fileBed(IMPOUND_COMPONENTS, () => start(options, home));
 }
 
 async function start(options: ImpoundOptions, home: string): Promise<Bed> {

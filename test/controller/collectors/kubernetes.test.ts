@@ -1,9 +1,8 @@
 // Everything the API server knows of a node, by the controller's own rights; what is refused is said, and loses nothing else.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { kubernetes as collector } from '../../../controller/collectors/kubernetes.ts';
 import { rowsOf } from '../../helpers/collect.ts';
-import { missing } from '../../helpers/component.ts';
+import { fileBed } from '../../helpers/file-bed.ts';
 import { LEAST } from '../../protocol/samples.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
 import { BUSYBOX_IMAGE } from '../../testbed/containerd-config.ts';
@@ -11,14 +10,7 @@ import { type ControllerBed, startControllerBed } from '../containment/bed.ts';
 import { collectKubernetes } from './collect.ts';
 
 const CANARY = 'c4n4ry-of-a-secret';
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startWorkload() : undefined;
-
-const scenario = (name: string, work: (bed: ControllerBed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
+const scenario = await fileBed(CLUSTER_COMPONENTS, startWorkload);
 
 async function startWorkload(): Promise<ControllerBed> {
   const on = await startControllerBed(1);

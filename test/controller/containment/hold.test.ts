@@ -1,24 +1,16 @@
 // A node of a real cluster is held and cordoned by the controller's own rights, and given back as it was.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { applyHold, type HoldRequest, verifyHold } from '../../../controller/containment/hold.ts';
 import { ANNOTATIONS, HOLDS, stateOf, TAINT } from '../../../controller/containment/marks.ts';
 import { NODES } from '../../../controller/containment/node.ts';
 import { releaseHold } from '../../../controller/containment/release.ts';
 import type { NodeCapture } from '../../../protocol/index.ts';
-import { missing } from '../../helpers/component.ts';
+import { fileBed } from '../../helpers/file-bed.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
 import { type ControllerBed, captureOf, nodeOf, recorded, startControllerBed } from './bed.ts';
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startControllerBed(3) : undefined;
-
-const scenario = (name: string, work: (bed: ControllerBed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
+const scenario = await fileBed(CLUSTER_COMPONENTS, () => startControllerBed(3));
 
 const AS_BEFORE = {
   unschedulable: false,

@@ -1,20 +1,15 @@
 // The last node that takes pods is held and not cordoned, on a cluster that has no other.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { applyHold } from '../../../controller/containment/hold.ts';
 import { HOLDS } from '../../../controller/containment/marks.ts';
 import { releaseHold } from '../../../controller/containment/release.ts';
-import { missing } from '../../helpers/component.ts';
+import { fileBed } from '../../helpers/file-bed.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
 import { captureOf, nodeOf, recorded, startControllerBed } from './bed.ts';
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startControllerBed(1) : undefined;
+const scenario = await fileBed(CLUSTER_COMPONENTS, () => startControllerBed(1));
 
-test('the only node of a cluster is held, and not cordoned', { skip }, async () => {
-  const on = bed ?? assert.fail();
+scenario('the only node of a cluster is held, and not cordoned', async (on) => {
   const request = { ...(await recorded(on, captureOf('only', 'node1'))), captures: [] };
   const { before, after, refused } = await applyHold(on.controller, request);
   assert.deepEqual(
@@ -26,8 +21,7 @@ test('the only node of a cluster is held, and not cordoned', { skip }, async () 
   assert.deepEqual([outcome.outcome, outcome.left, outcome.after], ['restored', [], before]);
 });
 
-test('a node that is cordoned already may be the last', { skip }, async () => {
-  const on = bed ?? assert.fail();
+scenario('a node that is cordoned already may be the last', async (on) => {
   await on.cluster.kubectl('cordon', 'node1');
   const request = { ...(await recorded(on, captureOf('closed', 'node1'))), captures: [] };
   const { after, refused } = await applyHold(on.controller, request);

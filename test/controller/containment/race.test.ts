@@ -1,24 +1,16 @@
 // Others write to the node at the same time, it is deleted and made anew, the API server dies: what is done stays exact.
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { test } from 'node:test';
 import { applyHold, type HoldRequest, verifyHold } from '../../../controller/containment/hold.ts';
 import { stateOf, TAINT } from '../../../controller/containment/marks.ts';
 import { NODES } from '../../../controller/containment/node.ts';
 import { releaseHold } from '../../../controller/containment/release.ts';
 import type { Kubernetes } from '../../../kubernetes/client.ts';
-import { missing } from '../../helpers/component.ts';
+import { fileBed } from '../../helpers/file-bed.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
 import { type ControllerBed, captureOf, nodeOf, recorded, startControllerBed } from './bed.ts';
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startControllerBed(3) : undefined;
-
-const scenario = (name: string, work: (bed: ControllerBed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
+const scenario = await fileBed(CLUSTER_COMPONENTS, () => startControllerBed(3));
 
 async function requested(on: ControllerBed, name: string, node: string): Promise<HoldRequest> {
   return { ...(await recorded(on, captureOf(name, node))), captures: [] };

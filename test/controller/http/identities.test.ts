@@ -1,29 +1,12 @@
 // Tokens of every kind before a real API server: whose are believed, for how long, and whose are refused and counted.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { missing } from '../../helpers/component.ts';
+import { fileBed } from '../../helpers/file-bed.ts';
 import { CLUSTER_COMPONENTS } from '../../testbed/cluster.ts';
-import {
-  AUDIENCE,
-  asking,
-  claimsIn,
-  type IdentityBed,
-  NAMESPACE,
-  refusalOf,
-  startIdentityBed,
-  tokenSignedBy,
-} from './identity-bed.ts';
+import { AUDIENCE, asking, claimsIn, NAMESPACE, refusalOf, startIdentityBed, tokenSignedBy } from './identity-bed.ts';
 
-const lacking = missing(CLUSTER_COMPONENTS);
-const skip = lacking !== undefined && process.env.CI !== 'true' ? lacking : false;
-assert.ok(lacking === undefined || skip !== false, lacking);
-const bed = skip === false ? await startIdentityBed() : undefined;
-
-const scenario = (name: string, work: (bed: IdentityBed) => Promise<void>): void => {
-  test(name, { skip }, () => work(bed ?? assert.fail()));
-};
+const scenario = await fileBed(CLUSTER_COMPONENTS, startIdentityBed);
 
 scenario('an agent is who its token says: account, pod and node', async (bed) => {
   const pod = await bed.agentPod('agent');
