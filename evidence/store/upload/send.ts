@@ -146,6 +146,7 @@ async function sendBody(
   answered: Promise<IncomingMessage>,
 ): Promise<boolean> {
   const early = answered.then(() => false);
+  early.catch(() => undefined); // it may fail before it is looked at
   for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
     await turn(); // what came meanwhile is heard before a write that may fail
     if (!(await Promise.race([early, written(outgoing, bytes.subarray(start, start + SLICE_BYTES))]))) return false;

@@ -1,5 +1,6 @@
 // How waiting ends: of an uploader that meets nobody whom it trusts, or is told to; of whoever takes a body that never ends.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { open, readdir } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { takeBody } from '../../../evidence/store/directory/receive.ts';
 import { DirectoryStore } from '../../../evidence/store/directory.ts';
 import { DirectoryWriter } from '../../../evidence/store/directory-writer.ts';
 import type { UploadGrants } from '../../../evidence/store/upload/grants.ts';
+import { connections } from '../../../evidence/store/upload/send.ts';
 import { type UploaderOptions, uploader } from '../../../evidence/store/upload.ts';
 import { needs } from '../../helpers/component.ts';
 import { startReceiver } from '../../helpers/receiver.ts';
@@ -107,6 +109,40 @@ test('a signal ends what waits for the store, for a grant, for a place and for a
   }
   await sleep(50);
   assert.deepEqual(warned, []);
+});
+
+/** In a process of its own: it closes what it answered while we look elsewhere. */
+const CLOSING = `
+const server = require('node:http').createServer((request, response) => {
+  request.resume().on('end', () => response.end(() => setTimeout(() => request.socket.destroy(), 20)));
+});
+server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+`;
+
+test('a kept connection that the store has closed costs one try, and not the process', async (t) => {
+  const server = spawn(process.execPath, ['--eval', CLOSING], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => server.kill());
+  const [port] = (await once(server.stdout, 'data')) as [Buffer];
+  const kept = connections({ ca: undefined, signal: undefined });
+  t.after(kept.close);
+  const bytes = Buffer.alloc(1000);
+  const put = (): Promise<unknown> =>
+    kept.put(
+      async () => ({
+        url: `http://127.0.0.1:${String(port).trim()}/`,
+        headers: { 'content-length': String(bytes.length) },
+        expires: new Date().toISOString(),
+      }),
+      bytes,
+    );
+  let broken = 0;
+  for (let round = 0; round < 10; round++) {
+    await put();
+    await sleep(5); // what a timer begins hears of its connection before it goes on
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    await put().catch(() => broken++);
+  }
+  assert.ok(broken > 0);
 });
 
 test('a store that is full says so at once', async (t) => {
