@@ -8,7 +8,8 @@ import type { Reply } from './route.ts';
 export const STALL_MILLISECONDS = 60_000;
 /** What is left of a body that nobody wants is read for so long, so that the client sees the answer and not a reset. */
 const LINGER_MILLISECONDS = 2000;
-const LINGER_BYTES = 1024 * 1024;
+/** More than the largest body that a route takes. */
+const LINGER_BYTES = 16 * 1024 * 1024;
 const RETRY_SECONDS = 2;
 
 export interface Exchange {
