@@ -126,12 +126,13 @@ await end();
 
 /**
  * Everything is done and awaited: what is printed goes out, and idle threads are not waited for. Where a thread waits for
- * good Node would join it for ever: execve(2) ends them all, and what is executed has nothing to do but to exit.
+ * good Node would join it for ever: execve(2) ends them all, and what is executed has nothing to do but to exit. Node itself: the image has no shell.
  */
 async function end(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     if (!stream.destroyed) await new Promise<void>((resolve) => stream.write('', () => resolve()));
   }
-  if (hard) process.execve?.('/bin/sh', ['sh', '-c', `exit ${process.exitCode ?? 0}`], {});
+  const { execPath, exitCode = 0 } = process;
+  if (hard) process.execve?.(execPath, [execPath, '--eval', `process.exit(${exitCode})`], {});
   process.exit();
 }

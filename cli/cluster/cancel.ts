@@ -24,7 +24,11 @@ export async function runCancel(argv: NameArguments, environment: Environment): 
   if (!environment.quiet && !environment.json)
     environment.stderr.write(`cancelling ${name}: collecting ends, and what there is is sealed\n`);
   await patchCapture(connection, name, { cancel: true });
-  const exit = await watchToEnd(connection, { name, until: isEnded, again, strict: false }, environment);
+  const exit = await watchToEnd(
+    connection,
+    { name, until: isEnded, again, strict: false, triage: false, argv },
+    environment,
+  );
   if (exit === 130) return exit;
   const { status } = await getCapture(connection, name);
   return status?.phase === 'Failed' ? 2 : 0;

@@ -48,7 +48,8 @@ export async function captureNode(argv: CaptureArguments, node: string, environm
     return 0;
   }
   if (!json && !quiet) stderr.write('\n');
-  return watchToEnd(connection, { name, until: isEnded, again, strict: argv.strict }, environment);
+  const { strict, triage } = argv;
+  return watchToEnd(connection, { name, until: isEnded, again, strict, triage, argv }, environment);
 }
 
 async function createNamed(

@@ -2,8 +2,10 @@
 import type { NodeCapture, NodeCaptureStatus } from '../../protocol/index.ts';
 import type { Environment } from '../command.ts';
 import { escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
+import { printStandingOut } from '../triage/print.ts';
 import type { Again } from './again.ts';
 import { isEnded } from './captures.ts';
+import type { Triaged } from './standing-out.ts';
 
 type Condition = NonNullable<NodeCaptureStatus['conditions']>[number];
 type Out = Pick<Environment, 'stdout'>;
@@ -15,7 +17,8 @@ const WORDS: Readonly<Record<string, string>> = {
   Failed: 'FAILED',
 };
 
-export function printSummary(capture: NodeCapture, again: Again, { stdout }: Out): void {
+/** `triaged`: what stands out, or why that is not shown. */
+export function printSummary(capture: NodeCapture, again: Again, { stdout }: Out, triaged?: Triaged | string): void {
   const { status = {}, spec, metadata } = capture;
   const write = (text = ''): void => void stdout.write(`${text}\n`);
   const heading = (text: string): void => write(`\n${styled('bold', text, stdout)}`);
@@ -27,13 +30,20 @@ export function printSummary(capture: NodeCapture, again: Again, { stdout }: Out
   heading(`${escapeText(spec.node)}: ${WORDS[phase] ?? phase}${took}${what}`);
   if (phase === 'Failed' && status.message !== undefined) write(styled('red', escapeText(status.message), stdout));
   printConditions(status.conditions ?? [], stdout);
+  if (typeof triaged === 'string') {
+    heading('Stands out');
+    write(escapeText(triaged));
+  } else if (triaged !== undefined) printStandingOut(triaged.standsOut, stdout);
   printGaps(status.collectors ?? [], isEnded(capture), stdout);
   const { bundle } = status;
   if (bundle !== undefined) {
     heading('Custody');
     write(`bundle     ${escapeText(bundle.url)}`);
-    if (bundle.head !== undefined)
-      write(`head       ${bundle.head.sequence}:${bundle.head.sha256}  (write it down: it shows a chain cut short)`);
+    if (typeof triaged === 'object')
+      write(`access     entry ${triaged.head.sequence}: what stands out was read as you`);
+    const head = typeof triaged === 'object' ? triaged.head : bundle.head;
+    if (head !== undefined)
+      write(`head       ${head.sequence}:${head.sha256}  (write it down: it shows a chain cut short)`);
   }
   heading('Next');
   for (const words of nextWords(capture)) write(again(words));
@@ -89,7 +99,7 @@ function printGaps(
     .filter(({ gaps, outcome }) => gaps > 0 || (ended && outcome === undefined))
     .map(({ name, gaps, outcome }) => [String(gaps), name, outcome ?? (ended ? 'unfinished' : 'running')]);
   if (rows.length === 0) return;
-  stdout.write(`\n${styled('bold', 'Gaps', stdout)} (gaps.json of the bundle has each by its name)\n`);
+  stdout.write(`\n${styled('bold', 'Gaps', stdout)} (gaps.jsonl of the bundle has each by its name)\n`);
   const columns = [{ title: 'COUNT', align: 'right' as const }, { title: 'COLLECTOR' }, { title: 'ENDED' }];
   stdout.write(`${table(columns, rows, stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
 }

@@ -57,7 +57,7 @@ export async function runStatus(argv: NameArguments, environment: Environment): 
 /** With --json each state is a line, the last one the end. */
 export async function runWatch(argv: WatchArguments, environment: Environment): Promise<ExitCode> {
   await using connection = await connect(argv);
-  const { name, strict } = argv;
+  const { name, strict, triage } = argv;
   const rights = (['get', 'list', 'watch'] as const).map((verb) => ({ verb }));
   await assertMay(connection, rights, AUDITOR);
   const { json, stdout } = environment;
@@ -66,7 +66,7 @@ export async function runWatch(argv: WatchArguments, environment: Environment): 
     if (json && !isEnded(capture)) stdout.write(`${JSON.stringify(capture)}\n`);
   };
   const again = againWith(argv, environment);
-  return watchToEnd(connection, { name, until: isEnded, changed, again, strict }, environment);
+  return watchToEnd(connection, { name, until: isEnded, changed, again, strict, triage, argv }, environment);
 }
 
 function phaseText(phase: string, stream: NodeJS.WriteStream): string {

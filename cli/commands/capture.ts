@@ -1,10 +1,10 @@
 // impound capture --local, impound capture NODE
 import { type Command, LEFT_RUNNING } from '../command.ts';
 import { usage } from '../usage.ts';
-import { type ClusterArguments, clusterOptions } from './cluster-options.ts';
+import { type ClusterArguments, clusterOptions, type TriageArguments, triageOption } from './cluster-options.ts';
 import { type ProtectionArguments, protectionOptions, type StoreArguments, storeOptions } from './store-options.ts';
 
-export interface CaptureArguments extends StoreArguments, ProtectionArguments, ClusterArguments {
+export interface CaptureArguments extends StoreArguments, ProtectionArguments, ClusterArguments, TriageArguments {
   readonly node?: string;
   readonly local: boolean;
   readonly store: string;
@@ -42,6 +42,7 @@ const nodeOptions: Command<never>['options'] = {
   deadline: { type: 'number', group, describe: 'Seconds for which is collected, at most; default: 14400' },
   'dry-run': { type: 'boolean', group, default: false, describe: 'Show the plan, and create nothing' },
   detach: { type: 'boolean', group, default: false, describe: 'Do not watch: "watch NAME" does later' },
+  triage: { ...triageOption.triage, group },
 };
 
 export const capture: Command<CaptureArguments> = {

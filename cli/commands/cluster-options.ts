@@ -36,3 +36,15 @@ export const controllerOptions: Command<never>['options'] = {
     describe: "Authority of the controller's certificate (PEM); default: ConfigMap impound-ca",
   },
 };
+
+export interface TriageArguments {
+  readonly triage: boolean;
+}
+
+export const triageOption: Command<never>['options'] = {
+  triage: {
+    type: 'boolean',
+    default: true,
+    describe: 'At the end what stands out, where you may read evidence, which its chain says; --no-triage: without',
+  },
+};

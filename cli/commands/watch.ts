@@ -1,12 +1,12 @@
 // impound status NAME, watch NAME, cancel NAME
 import { type Command, LEFT_RUNNING } from '../command.ts';
-import { type ClusterArguments, clusterOptions } from './cluster-options.ts';
+import { type ClusterArguments, clusterOptions, type TriageArguments, triageOption } from './cluster-options.ts';
 
 export interface NameArguments extends ClusterArguments {
   readonly name: string;
 }
 
-export interface WatchArguments extends NameArguments {
+export interface WatchArguments extends NameArguments, TriageArguments {
   readonly strict: boolean;
 }
 
@@ -27,6 +27,7 @@ export const watch: Command<WatchArguments> = {
   positionals: { name: NAME },
   options: {
     strict: { type: 'boolean', default: false, describe: 'Exit 1 where anything could not be had' },
+    ...triageOption,
     ...clusterOptions,
   },
   examples: [],

@@ -26,9 +26,9 @@ import type { Environment, ExitCode } from '../command.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
 import { publicHalf, type SigningKey, signingKey, trustedKey } from '../key.ts';
 import { captureProgress } from '../terminal/progress.ts';
+import { type StandingOut, triage } from '../triage/triage.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { printSummary } from './summary.ts';
-import { type StandingOut, triage } from './triage.ts';
 
 /** What a capture ended as, for the summary and for --json. */
 export interface LocalCapture {
@@ -98,7 +98,7 @@ async function capture(
     collectors: all,
     suspects: argv.suspect,
   });
-  const looking = triage();
+  const looking = triage(plan.settings.suspects);
   const { recipients } = plan;
   const custodian = new LocalCustodian({ store, chain, clock: systemClock, recipients, show: looking.look });
   const written: FootprintItem[] = [

@@ -2,11 +2,9 @@
 import type { GapReason } from '../../evidence/index.ts';
 import type { Environment } from '../command.ts';
 import { escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
+import { printStandingOut } from '../triage/print.ts';
 import type { LocalCapture } from './capture-local.ts';
-import type { Sighting } from './triage.ts';
 
-/** A kind with more of them than this is cut, with a line that says how many there are. */
-const LINES_PER_KIND = 12;
 const GAP_LINES = 8;
 /** What a responder can do something about comes first, what this machine has not at all last. */
 const REASONS: readonly GapReason[] = [
@@ -32,20 +30,7 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
     `${escapeText(captured.node)}: ${state} in ${formatSeconds(captured.seconds)}, ${artefacts} artefacts, ${formatBytes(bytes)}`,
   );
 
-  heading('Stands out');
-  const sightings = sightingRows(captured);
-  if (sightings.length === 0)
-    write(
-      'nothing of what is looked for here: deleted or memfd executables, hidden processes, listeners, packet sockets, privileged containers',
-    );
-  else
-    write(
-      table(
-        [{ title: 'WHAT' }, { title: 'PID', align: 'right' }, { title: 'NAME' }, { title: 'WHERE', flexible: true }],
-        sightings,
-        stdout.columns ?? Number.POSITIVE_INFINITY,
-      ),
-    );
+  printStandingOut(captured.standsOut, stdout);
 
   heading('Coverage');
   const outcomes = captured.results.map(({ collector, outcome }) =>
@@ -88,28 +73,6 @@ export function printSummary(captured: LocalCapture, { stdout, program }: Enviro
   heading('Next');
   write(`${program} verify ${captured.path} --key ${captured.publicKeyFile} --head ${head}`);
   write(`${program} ls ${captured.path}`);
-}
-
-function sightingRows({ standsOut }: LocalCapture): readonly (readonly string[])[] {
-  const byKind = Map.groupBy(standsOut.sightings, ({ what }) => what);
-  return [...byKind].flatMap(([what, sightings]) => {
-    const rows = distinct(sightings).map(({ pid, name, where }) => [
-      what,
-      String(pid ?? ''),
-      escapeText(name),
-      escapeText(where),
-    ]);
-    const left = (standsOut.counts[what] ?? 0) - LINES_PER_KIND;
-    return rows.length <= LINES_PER_KIND
-      ? rows
-      : [...rows.slice(0, LINES_PER_KIND), [what, '', '', `and ${left} more`]];
-  });
-}
-
-/** A program that listens on the same port in IPv4 and IPv6, or in many workers, is one line. */
-function distinct(sightings: readonly Sighting[]): readonly Sighting[] {
-  const seen = new Map(sightings.map((sighting) => [`${sighting.name}\n${sighting.where}\n${sighting.pid}`, sighting]));
-  return [...seen.values()];
 }
 
 function gapRows({ results }: LocalCapture): readonly (readonly string[])[] {

@@ -1,6 +1,10 @@
-// What a responder wants to know within seconds, seen in the tables while they are stored.
-/** The first of each kind; `count` says how many there are. */
-const SHOWN = 40;
+// What a responder wants to know within seconds, seen in the tables while they are stored, or read.
+import type { Suspect } from '../../agent/index.ts';
+
+/** The first of each kind are kept; `counts` says how many there are. */
+const KEPT = 1000;
+/** Containers of suspects that are remembered. */
+const MAX_CONTAINERS = 1000;
 /** Characters of one row; a process may have an environment of megabytes. */
 const MAX_ROW = 16 * 1024 * 1024;
 
@@ -10,6 +14,8 @@ export interface Sighting {
   readonly name: string;
   readonly pid?: number;
   readonly where: string;
+  /** Of whom the capture was asked to take first. */
+  readonly suspect: boolean;
 }
 
 export interface StandingOut {
@@ -20,6 +26,12 @@ export interface StandingOut {
 
 type Row = Record<string, unknown>;
 
+/** What a row tells of, before it is known whose it is: the tables come in no particular order. */
+interface Noted extends Omit<Sighting, 'suspect'> {
+  readonly container?: string;
+  readonly podUid?: string;
+}
+
 export interface Triage {
   /** Takes a table's bytes as they come; undefined for what nothing is looked for in. */
   readonly look: (path: string) => ((chunk: Uint8Array) => void) | undefined;
@@ -27,21 +39,71 @@ export interface Triage {
   readonly standsOut: () => StandingOut;
 }
 
-export function triage(): Triage {
+export function triage(suspects: readonly Suspect[]): Triage {
   const counts: Record<string, number> = {};
-  const sightings: Sighting[] = [];
-  const note = (sighting: Sighting): void => {
-    const count = (counts[sighting.what] ?? 0) + 1;
-    counts[sighting.what] = count;
-    if (count <= SHOWN) sightings.push(sighting);
+  const noted: Noted[] = [];
+  const suspected = suspicion(suspects);
+  const note = (one: Noted): void => {
+    const count = (counts[one.what] ?? 0) + 1;
+    counts[one.what] = count;
+    if (count <= KEPT) noted.push(one);
   };
   return {
     look(path) {
       const sightingsOf = TABLES[path];
-      return sightingsOf === undefined ? undefined : eachRow((row) => sightingsOf(row).forEach(note));
+      if (sightingsOf === undefined) return undefined;
+      return eachRow((row) => {
+        suspected.learn(row);
+        for (const one of sightingsOf(row)) note({ ...one, ...ownersOf(row) });
+      });
     },
-    standsOut: () => ({ sightings: sightings.toSorted((a, b) => rankOf(a) - rankOf(b)), counts }),
+    standsOut() {
+      const sightings = noted.map(({ container, podUid, ...rest }) => ({
+        ...rest,
+        suspect: suspected.is({ ...rest, container, podUid }),
+      }));
+      return { sightings: sightings.toSorted((a, b) => rankOf(a) - rankOf(b)), counts };
+    },
   };
+}
+
+interface Suspicion {
+  /** A row of an engine's table may say which containers a suspect has. */
+  learn(row: Row): void;
+  is(
+    sighting: Pick<Noted, 'pid'> & { readonly container: string | undefined; readonly podUid: string | undefined },
+  ): boolean;
+}
+
+function suspicion(suspects: readonly Suspect[]): Suspicion {
+  const pods = suspects.flatMap((one) => (one.kind === 'pod' ? `${one.namespace}/${one.name}` : []));
+  const containers = suspects.flatMap((one) => (one.kind === 'container' ? one.id : []));
+  const pids = suspects.flatMap((one) => (one.kind === 'pid' ? one.pid : []));
+  const ids = new Set<string>();
+  const uids = new Set<string>();
+  const isNamed = (id: string, name: string): boolean =>
+    containers.some((given) => given === name || (given.length >= 8 && id.startsWith(given)));
+  return {
+    learn(row) {
+      const id = text(at(row, 'container', 'id'));
+      const pod = `${text(at(row, 'orchestrator', 'namespace'))}/${text(at(row, 'orchestrator', 'resource', 'name'))}`;
+      const ofPod = pods.includes(pod);
+      const uid = text(at(row, 'orchestrator', 'resource', 'id'));
+      if (ofPod && uid !== '' && uids.size < MAX_CONTAINERS) uids.add(uid);
+      if (id === '' || ids.size >= MAX_CONTAINERS) return;
+      if (ofPod || isNamed(id, text(at(row, 'container', 'name')))) ids.add(id);
+    },
+    is: ({ pid, container, podUid }) =>
+      (pid !== undefined && pids.includes(pid)) ||
+      (container !== undefined && ids.has(container)) ||
+      (podUid !== undefined && uids.has(podUid)),
+  };
+}
+
+function ownersOf(row: Row): Pick<Noted, 'container' | 'podUid'> {
+  const container = text(at(row, 'container', 'id'));
+  const podUid = text(at(row, 'orchestrator', 'resource', 'id'));
+  return { ...(container === '' ? {} : { container }), ...(podUid === '' ? {} : { podUid }) };
 }
 
 const KINDS = [
@@ -54,19 +116,22 @@ const KINDS = [
   'privileged container',
 ];
 
-/** The tables come in no particular order. */
-function rankOf({ what }: Sighting): number {
-  return KINDS.indexOf(what);
+function rankOf({ what, suspect }: Sighting): number {
+  return KINDS.indexOf(what) - (suspect ? KINDS.length : 0);
 }
 
-const TABLES: Readonly<Record<string, (row: Row) => readonly Sighting[]>> = {
+const TABLES: Readonly<Record<string, (row: Row) => readonly Noted[]>> = {
   'data/10-process/hidden.jsonl': processSightings,
   'data/10-process/processes.jsonl': processSightings,
   'data/20-network/sockets.jsonl': socketSightings,
   'data/30-container/docker/containers.jsonl': containerSightings,
+  'data/30-container/cri/containers.jsonl': containerSightings,
 };
 
-function processSightings(row: Row): readonly Sighting[] {
+/** Paths of the tables that are looked at. */
+export const TRIAGED: readonly string[] = Object.keys(TABLES);
+
+function processSightings(row: Row): readonly Noted[] {
   const name = text(at(row, 'process', 'name'));
   const pid = at(row, 'process', 'pid');
   const where = text(at(row, 'process', 'executable'));
@@ -79,7 +144,7 @@ function processSightings(row: Row): readonly Sighting[] {
   }));
 }
 
-function socketSightings(row: Row): readonly Sighting[] {
+function socketSightings(row: Row): readonly Noted[] {
   const transport = text(at(row, 'network', 'transport'));
   const pid = at(row, 'process', 'pid');
   const owner = { name: text(at(row, 'process', 'name')) || '?', ...(typeof pid === 'number' ? { pid } : {}) };
@@ -91,7 +156,7 @@ function socketSightings(row: Row): readonly Sighting[] {
   return [{ what: 'listener', ...owner, where: `${transport} ${address}${namespace}` }];
 }
 
-function containerSightings(row: Row): readonly Sighting[] {
+function containerSightings(row: Row): readonly Noted[] {
   const name = text(at(row, 'container', 'name')) || text(at(row, 'container', 'id')).slice(0, 12);
   if (at(row, 'impound', 'listing') === 'unlisted') {
     return [{ what: 'container unknown to its engine', name, where: 'processes of the node are in it' }];

@@ -1,7 +1,7 @@
 // What a NodeCapture becomes for a bundle and for an agent: made of the object alone, so that whoever takes over makes the
 // same.
 import type { CaptureRequest } from '../../evidence/index.ts';
-import type { CaptureOrder, NodeCapture } from '../../protocol/index.ts';
+import { type CaptureOrder, type NodeCapture, suspectsOf } from '../../protocol/index.ts';
 
 /** request.json of the bundle. */
 export function bundleRequest(capture: NodeCapture, bundle: string): CaptureRequest {
@@ -38,11 +38,7 @@ export function agentOrder(
     only: [...(spec.collectors?.only ?? [])],
     skip: [...(spec.collectors?.skip ?? [])],
     done: [...done],
-    suspects: (spec.suspects ?? []).flatMap(({ pod, container, pid }) => [
-      ...(pod === undefined ? [] : [{ kind: 'pod' as const, ...pod }]),
-      ...(container === undefined ? [] : [{ kind: 'container' as const, ...container }]),
-      ...(pid === undefined ? [] : [{ kind: 'pid' as const, pid }]),
-    ]),
+    suspects: suspectsOf(spec),
     watchSeconds: spec.watchSeconds,
     freeze: spec.freeze,
     recipients: [...(spec.encryption.recipients ?? [])],
