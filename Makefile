@@ -4,10 +4,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 IMPOUND := bin/impound
 
-.PHONY: help capture test check build bench soak manifests image deps clean
+.PHONY: help capture test check build bench soak manifests image cluster-demo deps clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 15
 
 capture: deps ## capture this machine into ./evidence and verify the bundle
 	@$(IMPOUND) capture --local --store ./evidence --verify
@@ -36,6 +36,10 @@ manifests: deps ## make manifests/base/crd.yaml of the schema
 
 image: deps ## build the images with this machine's docker: BASE=…, TAG=…
 	@BASE=$(BASE) TAG=$(TAG) WORDS="$(WORDS)" node manifests/image/build.ts
+
+cluster-demo: deps ## from nothing: a cluster, Impound in it, an intruder, a capture; and all of it away again
+	@node test/testbed/setup.ts
+	@node test/demo/cluster.ts
 
 soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak
