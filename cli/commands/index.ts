@@ -6,6 +6,7 @@ import { cat } from './cat.ts';
 import { check } from './check.ts';
 import { collectors } from './collectors.ts';
 import { diskRestore } from './disk-restore.ts';
+import { install } from './install.ts';
 import { keygen } from './keygen.ts';
 import { list } from './list.ts';
 import { ls } from './ls.ts';
@@ -33,5 +34,6 @@ export const commands: readonly Command<never>[] = [
   timestamp,
   diskRestore,
   keygen,
+  install,
   collectors,
 ];

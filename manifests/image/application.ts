@@ -39,6 +39,9 @@ const NOT_LOADED = new Set([
   'prebuilds',
 ]);
 
+/** What `impound install --render` prints. */
+const MANIFESTS = ['manifests/base', 'manifests/components'];
+
 /** `built` has dist/ and the node_modules of the build: the packages that the lock file marks as the programs' are taken. */
 export async function copyApplication(built: string, into: string): Promise<void> {
   await mkdir(into, { recursive: true });
@@ -46,6 +49,7 @@ export async function copyApplication(built: string, into: string): Promise<void
   await cp(join(built, 'LICENSE'), join(into, 'LICENSE'));
   const dist = join(built, 'dist');
   await cp(dist, join(into, 'dist'), { recursive: true, filter: (path) => !path.endsWith('.map') });
+  for (const folder of MANIFESTS) await cp(join(built, folder), join(into, folder), { recursive: true });
   const locked = await readLock(join(built, 'package-lock.json'));
   await cp(join(built, 'node_modules'), join(into, 'node_modules'), {
     recursive: true,

@@ -82,6 +82,9 @@ test('help, completion and the registry print', async (t) => {
     'cat',
     'seal',
     'keygen',
+    'install',
+    'watch',
+    'release',
     'collectors',
     'completion',
   ]) {

@@ -36,7 +36,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['controller/metrics.ts'],
   '@kubernetes/client-node': ['kubernetes/'],
   zod: ['protocol/', 'alerts/', 'controller/'],
-  yaml: ['protocol/crd.ts', 'kubernetes/', 'alerts/', 'controller/'],
+  yaml: ['protocol/crd.ts', 'kubernetes/', 'alerts/', 'controller/', 'cli/install/'],
   winston: ['log.ts'],
   yargs: ['cli/main.ts', 'cli/command.ts'],
   '@sigstore/core': ['evidence/format/envelope.ts', 'evidence/verify/timestamp'],

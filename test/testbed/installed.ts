@@ -1,21 +1,25 @@
-// Impound as its manifests install it, in pods of the built images, on a cluster of the tests' own.
-import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
+// Impound as an administrator installs it, in pods of the built images, on a cluster of the tests' own: what `impound install
+// --render` prints is applied.
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generateKeyFiles } from '../../evidence/index.ts';
+import { promisify } from 'node:util';
 import { CLUSTER_COMPONENTS, type Cluster, startCluster } from './cluster.ts';
 import type { Scope } from './http-daemon.ts';
 import { builtImages, IMAGE_COMPONENTS, imageReference } from './image.ts';
-import { BASE } from './manifests.ts';
 import { type S3, S3_COMPONENTS, startS3 } from './s3.ts';
 
 /** What `needs` is told for a test that starts it. */
 export const INSTALLED_COMPONENTS = [...CLUSTER_COMPONENTS, ...IMAGE_COMPONENTS, ...S3_COMPONENTS] as const;
 
 const NAMESPACE = 'impound-system';
-const SERVICE = `impound-controller.${NAMESPACE}.svc`;
 const BUCKET = 'evidence';
+const CREDENTIALS = 'store-credentials';
 const EVENTS_TAIL = 4000;
 const PROGRAMS = ['controller', 'agent'] as const;
+/** Sources run as they are; what was built runs what was built beside it. */
+const CLI = join(import.meta.dirname, `../../cli/main.${import.meta.filename.endsWith('.js') ? 'js' : 'ts'}`);
+const execute = promisify(execFile);
 
 export interface Installed {
   readonly cluster: Cluster;
@@ -24,8 +28,14 @@ export interface Installed {
   readonly publicKey: string;
   /** For the environment of a program that reads the store. */
   readonly aws: Readonly<Record<string, string>>;
-  /** Folder of the overlay, for `kubectl apply -k`. */
-  readonly overlay: string;
+  /** Folder of the installation's keys and certificates. */
+  readonly keys: string;
+  /** Words of the `impound` that rendered it. */
+  readonly words: readonly string[];
+  /** File with what it printed and was applied. */
+  readonly rendered: string;
+  /** Renders it again, with words added, and applies that. */
+  apply(...words: readonly string[]): Promise<void>;
 }
 
 /** Applied, and rolled out on three nodes. */
@@ -34,39 +44,29 @@ export async function startInstalled(scope: Scope): Promise<Installed> {
   const [published] = await Promise.all([
     cluster.publish(new URL(s3.endpoint).host),
     s3.makeBucket({ name: BUCKET, objectLock: { mode: 'GOVERNANCE', days: 1 } }),
+    makeCredentials(cluster, s3),
     ...cluster.nodes.map(async ({ name, containerd }) => {
       for (const program of PROGRAMS)
         await cluster.run(name, ['ctr', '-a', containerd, '-n', 'k8s.io', 'images', 'import', images[program]]);
     }),
   ]);
-  const overlay = join(cluster.directory, 'overlay');
-  await mkdir(overlay);
-  const key = join(overlay, 'signing.pem');
-  const [certificate] = await Promise.all([
-    cluster.certificate('installed', `/CN=${SERVICE}`, `DNS:${SERVICE}`),
-    generateKeyFiles(key),
-    cp(BASE, join(overlay, 'base'), { recursive: true }),
-  ]);
-  // kustomize reads what is below its own folder only
-  await copyFile(certificate.certificate, join(overlay, 'tls.crt'));
-  await copyFile(certificate.key, join(overlay, 'tls.key'));
-  await copyFile(certificate.ca, join(overlay, 'ca.crt'));
-  const store = { url: `s3://${BUCKET}/bundles`, endpoint: `http://${published}`, region: s3.region };
-  const listen = { certificate: '/etc/impound-tls/tls.crt', key: '/etc/impound-tls/tls.key' };
-  await writeFile(
-    join(overlay, 'controller.yaml'),
-    JSON.stringify({ cluster: 'bed', store, key: '/etc/impound-key/signing.pem', listen }),
-  );
-  await writeFile(join(overlay, 'kustomization.yaml'), JSON.stringify(kustomization(cluster, s3)));
-  await cluster.kubectl('apply', '--server-side', '-f', join(BASE, 'namespace.yaml'));
-  await cluster.kubectl('apply', '--server-side', '-k', overlay);
+  const keys = join(cluster.directory, 'keys');
+  const rendered = join(cluster.directory, 'impound.yaml');
+  const store = ['--store', `s3://${BUCKET}/bundles`, '--endpoint', `http://${published}`, '--region', s3.region];
+  const words = [
+    ...['install', '--render', '--quiet', '--cluster', 'bed', '--keys', keys, '--store-secret', CREDENTIALS, ...store],
+    ...PROGRAMS.flatMap((program) => [`--${program}-image`, imageReference(program)]),
+    // what only this bed needs: a node's runtime is where no node of others has it
+    `--agent-arg=--containerd=/host${cluster.containerd}`,
+  ];
+  const apply = async (...more: readonly string[]): Promise<void> => {
+    const { stdout } = await execute(process.execPath, [CLI, ...words, ...more], { maxBuffer: 16 * 1024 * 1024 });
+    await writeFile(rendered, stdout, { mode: 0o600 });
+    await cluster.kubectl('apply', '--server-side', '-f', rendered);
+  };
+  await apply();
   for (const workload of ['deployment/impound-controller', 'daemonset/impound-agent'])
-    await cluster
-      .kubectl('rollout', 'status', '-n', NAMESPACE, workload, '--timeout=50s')
-      .catch(async (cause: unknown) => {
-        const told = await cluster.kubectl('get', 'events', '-n', NAMESPACE, '--field-selector', 'type=Warning');
-        throw new Error(`${workload} was not rolled out:\n${told.slice(-EVENTS_TAIL)}`, { cause });
-      });
+    await rolledOut(cluster, workload);
   const aws = {
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
@@ -74,55 +74,23 @@ export async function startInstalled(scope: Scope): Promise<Installed> {
     AWS_ENDPOINT_URL_S3: s3.endpoint,
     AWS_EC2_METADATA_DISABLED: 'true',
   };
-  return { cluster, s3, namespace: NAMESPACE, publicKey: `${key}.pub`, aws, overlay };
+  const publicKey = join(keys, 'signing.pem.pub');
+  return { cluster, s3, namespace: NAMESPACE, publicKey, aws, keys, words, rendered, apply };
 }
 
-/** What docs/install.md has a person write, and what only this bed needs: the store's credentials, and node1's runtime. */
-function kustomization({ nodes }: Cluster, s3: S3): object {
-  const names = { namespace: NAMESPACE, options: { disableNameSuffixHash: true } };
-  const [first] = nodes;
-  return {
-    apiVersion: 'kustomize.config.k8s.io/v1beta1',
-    kind: 'Kustomization',
-    resources: ['base'],
-    images: PROGRAMS.map((program) => {
-      const [newName = '', newTag = ''] = imageReference(program).split(':');
-      return { name: `impound-${program}`, newName, newTag };
-    }),
-    configMapGenerator: [
-      { ...names, name: 'impound-controller', files: ['controller.yaml'] },
-      { ...names, name: 'impound-ca', files: ['ca.crt'] },
-    ],
-    secretGenerator: [
-      { ...names, name: 'impound-signing-key', files: ['signing.pem'] },
-      {
-        ...{ ...names, name: 'impound-controller-tls', type: 'kubernetes.io/tls' },
-        files: ['tls.crt', 'tls.key'],
-      },
-      {
-        ...{ ...names, name: 'store-credentials' },
-        literals: [`AWS_ACCESS_KEY_ID=${s3.accessKeyId}`, `AWS_SECRET_ACCESS_KEY=${s3.secretAccessKey}`],
-      },
-    ],
-    patches: [
-      {
-        target: { kind: 'Deployment', name: 'impound-controller' },
-        patch: JSON.stringify([
-          {
-            ...{ op: 'add', path: '/spec/template/spec/containers/0/envFrom' },
-            value: [{ secretRef: { name: 'store-credentials' } }],
-          },
-        ]),
-      },
-      {
-        target: { kind: 'DaemonSet', name: 'impound-agent' },
-        patch: JSON.stringify([
-          {
-            ...{ op: 'add', path: '/spec/template/spec/containers/0/args/-' },
-            value: `--containerd=/host${first?.containerd ?? ''}`,
-          },
-        ]),
-      },
-    ],
-  };
+/** As docs/install.md has it for a server that speaks S3. */
+async function makeCredentials({ kubectl }: Cluster, { accessKeyId, secretAccessKey }: S3): Promise<void> {
+  await kubectl('create', 'namespace', NAMESPACE);
+  const literals = [`AWS_ACCESS_KEY_ID=${accessKeyId}`, `AWS_SECRET_ACCESS_KEY=${secretAccessKey}`];
+  const words = literals.map((literal) => `--from-literal=${literal}`);
+  await kubectl('create', 'secret', 'generic', CREDENTIALS, '-n', NAMESPACE, ...words);
+}
+
+async function rolledOut({ kubectl }: Cluster, workload: string): Promise<void> {
+  try {
+    await kubectl('rollout', 'status', '-n', NAMESPACE, workload, '--timeout=50s');
+  } catch (cause) {
+    const told = await kubectl('get', 'events', '-n', NAMESPACE, '--field-selector', 'type=Warning');
+    throw new Error(`${workload} was not rolled out:\n${told.slice(-EVENTS_TAIL)}`, { cause });
+  }
 }
