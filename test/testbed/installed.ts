@@ -88,7 +88,7 @@ async function makeCredentials({ kubectl }: Cluster, { accessKeyId, secretAccess
 
 async function rolledOut({ kubectl }: Cluster, workload: string): Promise<void> {
   try {
-    await kubectl('rollout', 'status', '-n', NAMESPACE, workload, '--timeout=50s');
+    await kubectl('rollout', 'status', '-n', NAMESPACE, workload, '--timeout=180s');
   } catch (cause) {
     const told = await kubectl('get', 'events', '-n', NAMESPACE, '--field-selector', 'type=Warning');
     throw new Error(`${workload} was not rolled out:\n${told.slice(-EVENTS_TAIL)}`, { cause });
