@@ -189,7 +189,7 @@ const fields = z.strictObject({
   ).default(DEFAULTS.deadlineSeconds),
   trigger: trigger.optional().meta({
     description:
-      'The alert that caused it. Needs the right "create" on nodecaptures/trigger, as the controller has it.',
+      'The alert that caused it. Needs the right "create" on nodecaptures/trigger.',
   }),
   cancel: flag('Set to true, once: collecting ends, and what there is is sealed.').optional(),
   release: flag(

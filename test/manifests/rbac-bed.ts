@@ -19,6 +19,7 @@ export const ANALYST = person('anna', 'impound-analyst');
 export const AUDITOR = person('audrey', 'impound-auditor');
 const PEOPLE = [RESPONDER, CONTAINING, RELEASER, ANALYST, AUDITOR];
 export const CONTROLLER_USER = 'system:serviceaccount:impound-system:impound-controller';
+const CONTROLLER_ROLES = ['impound-controller', 'impound-controller-events', 'impound-controller-heartbeat'];
 
 export interface Bed extends Asking {
   readonly cluster: Cluster;
@@ -32,13 +33,17 @@ export async function startBed(): Promise<Bed> {
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=20s', 'crd/nodecaptures.impound.dev');
   const bindings = PEOPLE.flatMap(({ who, roles }) => {
     const name = typeof who === 'object' && 'user' in who ? who.user : '';
-    return roles.map((role) => ({
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: `${name}-${role}` },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
-      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name }],
-    }));
+    const apiGroup = 'rbac.authorization.k8s.io';
+    // as docs/install.md has it: the ClusterRole, and the Role of that name
+    return roles.flatMap((role) =>
+      (['ClusterRole', 'Role'] as const).map((kind) => ({
+        apiVersion: `${apiGroup}/v1`,
+        kind: `${kind}Binding`,
+        metadata: { name: `${name}-${role}`, ...(kind === 'Role' ? { namespace: 'impound-system' } : {}) },
+        roleRef: { apiGroup, kind, name: role },
+        subjects: [{ apiGroup, kind: 'User', name }],
+      })),
+    );
   });
   await cluster.apply(...bindings);
   const { ask, close } = await openAsk(cluster);
@@ -58,7 +63,7 @@ export async function startBed(): Promise<Bed> {
   return {
     cluster,
     ...asking,
-    controller: { who: { token: controller }, roles: ['impound-controller'] },
+    controller: { who: { token: controller }, roles: CONTROLLER_ROLES },
     agent: { who: { token: agent }, roles: [] },
   };
 }

@@ -25,6 +25,8 @@ const NOBODYS = Object.fromEntries(
     'core/nodes/proxy',
     'core/configmaps default',
     'core/configmaps kube-system',
+    'core/configmaps impound-system',
+    'impound.dev/nodecaptures/trigger',
     'core/serviceaccounts/token impound-system',
     'core/users',
     'coordination.k8s.io/leases impound-system another',
@@ -39,33 +41,52 @@ const NOBODYS = Object.fromEntries(
   ].map((target) => [target, '']),
 );
 
-/** By user: verbs, in the order above, by "GROUP/RESOURCE[/SUBRESOURCE][ NAMESPACE[ NAME]]". */
+/** Why nothing goes on. */
+const SEES = {
+  'core/pods impound-system': 'list',
+  'coordination.k8s.io/leases impound-system impound-controller': 'get',
+  'apps/daemonsets impound-system impound-agent': 'get',
+};
+const TO_THE_CONTROLLER = {
+  'core/pods impound-system': 'list',
+  'core/pods/portforward impound-system': 'create get',
+  'core/configmaps impound-system impound-ca': 'get',
+};
+/** One of ours; others it may not read. */
+const POLICY = 'admissionregistration.k8s.io/validatingadmissionpolicies  requester.nodecaptures.impound.dev';
+const BINDING = 'admissionregistration.k8s.io/validatingadmissionpolicybindings  requester.nodecaptures.impound.dev';
+const RESPONDER = {
+  [NODE_CAPTURES]: 'create get list watch patch update',
+  ...{ 'core/nodes': 'get list', ...SEES, ...TO_THE_CONTROLLER },
+  ...{ [POLICY]: 'get', [BINDING]: 'get' },
+};
+
+/** By user: verbs, in the order above, by "GROUP/RESOURCE[/SUBRESOURCE][ NAMESPACE[ NAME]]"; an empty namespace is none. */
 export const MAY: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   nobody: NOBODYS,
-  rita: { [NODE_CAPTURES]: 'create get list watch patch update' },
-  carl: {
-    [NODE_CAPTURES]: 'create get list watch patch update',
-    [`${NODE_CAPTURES}/containment`]: 'contain',
-  },
+  rita: RESPONDER,
+  carl: { ...RESPONDER, [`${NODE_CAPTURES}/containment`]: 'contain' },
   rolf: {
     [NODE_CAPTURES]: 'get list watch patch update delete',
     [`${NODE_CAPTURES}/release`]: 'update',
   },
-  anna: { [NODE_CAPTURES]: 'get list', [`${NODE_CAPTURES}/bundle`]: 'get' },
-  audrey: { [NODE_CAPTURES]: 'get list watch' },
+  anna: { [NODE_CAPTURES]: 'get list', [`${NODE_CAPTURES}/bundle`]: 'get', ...TO_THE_CONTROLLER },
+  audrey: { [NODE_CAPTURES]: 'get list watch', ...SEES },
   'system:serviceaccount:impound-system:impound-agent': {},
   'system:serviceaccount:impound-system:impound-controller': {
-    [NODE_CAPTURES]: 'create get list watch patch update',
-    [`${NODE_CAPTURES}/status`]: 'patch update',
+    [NODE_CAPTURES]: 'list watch patch',
+    [`${NODE_CAPTURES}/status`]: 'patch',
     [`${NODE_CAPTURES}/finalizers`]: 'update',
-    [`${NODE_CAPTURES}/trigger`]: 'create',
     'core/nodes': 'get list watch patch',
-    'core/pods default': 'get list watch',
+    'core/pods default': 'list',
+    'core/pods impound-system': 'get list watch',
     'core/events default': 'create list patch',
+    'core/events impound-system': 'list',
     'core/serviceaccounts default': 'get',
     'apps/replicasets default': 'get',
     'apps/deployments default': 'get',
     'apps/daemonsets impound-system': 'get',
+    'apps/daemonsets impound-system impound-agent': 'get',
     'apps/statefulsets default': 'get',
     'batch/jobs default': 'get',
     'batch/cronjobs default': 'get',
@@ -80,18 +101,17 @@ export const MAY: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'admissionregistration.k8s.io/validatingadmissionpolicybindings': 'list',
     'admissionregistration.k8s.io/mutatingadmissionpolicies': 'list',
     'admissionregistration.k8s.io/mutatingadmissionpolicybindings': 'list',
+    ...{ [POLICY]: 'list', [BINDING]: 'list' },
     'authentication.k8s.io/tokenreviews': 'create',
     'authorization.k8s.io/subjectaccessreviews': 'create',
-    'coordination.k8s.io/leases impound-system': 'create get',
-    'coordination.k8s.io/leases impound-system impound-controller': 'create get patch update',
-    'coordination.k8s.io/leases impound-system another': 'create get',
-    'coordination.k8s.io/leases kube-system': 'get',
+    'coordination.k8s.io/leases impound-system': 'create',
+    'coordination.k8s.io/leases impound-system impound-controller': 'create get patch',
+    'coordination.k8s.io/leases impound-system another': 'create',
     'coordination.k8s.io/leases kube-node-lease node1': 'get',
-    'core/configmaps impound-system': 'create get list watch patch update',
   },
 };
 
-const COLLECTOR = 'the collector "kubernetes": test/controller/collectors/kubernetes.test.ts';
+const COLLECTOR = 'the collector "kubernetes": test/manifests/audit.test.ts';
 
 /** Rights that rbac.test.ts does not use itself, each with who does; as they stand in rbac.yaml. */
 export const LATER: Readonly<Record<string, string>> = Object.fromEntries(

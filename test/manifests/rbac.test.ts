@@ -29,6 +29,10 @@ import {
 import { LATER, MAY, VERBS } from './rbac-expected.ts';
 
 const OWN = 'namespaces/impound-system';
+const POLICIES = [
+  ...['requester', 'containment', 'release'].map((name) => `${name}.nodecaptures.impound.dev`),
+  'portforward.pods.impound.dev',
+];
 const ANNOTATED = { metadata: { annotations: { 'impound.dev/test': 'x' } } };
 
 const lacking = missing(CLUSTER_COMPONENTS);
@@ -43,7 +47,7 @@ const scenario = (name: string, work: (bed: Bed) => Promise<void>): void => {
 scenario('all of it is applied on the server, and again', async ({ cluster }) => {
   const again = await cluster.kubectl('apply', '--server-side', '--dry-run=server', ...API_FILES);
   const lines = again.trim().split('\n');
-  assert.ok(lines.length === 19 && lines.every((line) => line.endsWith('serverside-applied (server dry run)')), again);
+  assert.ok(lines.length === 28 && lines.every((line) => line.endsWith('serverside-applied (server dry run)')), again);
 });
 
 scenario('nobody asks in the name of another', async ({ as, controller }) => {
@@ -53,26 +57,34 @@ scenario('nobody asks in the name of another', async ({ as, controller }) => {
       await as(RESPONDER, 'POST', `${CAPTURES}${TRY}`, capture('forged', name)),
       /and you are "rita": write your own name there/,
     );
-  const { trigger } = WHOLE_SPEC;
-  allowed(await as(controller, 'POST', `${CAPTURES}${TRY}`, capture('alert', CONTROLLER_USER, { trigger })));
-  refusedByPolicy(
-    await as(controller, 'POST', `${CAPTURES}${TRY}`, capture('alert', 'rita', { trigger })),
-    /and you are/,
-  );
-  refusedByPolicy(
-    await as(RESPONDER, 'POST', `${CAPTURES}${TRY}`, capture('alert', 'rita', { trigger })),
-    /spec.trigger names the alert .* for the controller/,
-  );
+  assert.ok(refusedByRoles(await as(controller, 'POST', CAPTURES, capture('own', CONTROLLER_USER))));
 });
 
-scenario('containment is asked for by who has that right', async ({ as, uses, controller }) => {
+scenario('nobody makes an alert up: only who is given that right names one', async ({ as, cluster }) => {
+  const { trigger } = WHOLE_SPEC;
+  const told = (who: Person, name: string): Promise<Answer> =>
+    as(who, 'POST', `${CAPTURES}${TRY}`, capture('alert', name, { trigger }));
+  refusedByPolicy(await told(RESPONDER, 'rita'), /spec.trigger names the alert .* for the controller/);
+  const rules = [
+    { apiGroups: ['impound.dev'], resources: ['nodecaptures', 'nodecaptures/trigger'], verbs: ['create'] },
+  ];
+  const role = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: 'alerting' } };
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'alerting' };
+  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'alma' }];
+  await cluster.apply({ ...role, rules }, { ...role, kind: 'ClusterRoleBinding', roleRef, subjects });
+  const alma = person('alma');
+  await eventually(async () => (await told(alma, 'alma')).status === 201);
+  refusedByPolicy(await told(alma, 'rita'), /and you are/);
+});
+
+scenario('containment is asked for by who has that right', async ({ as, uses }) => {
   const isolate = { when: 'afterVolatile', scope: 'node' };
   const wishes = { isolate, removePods: WHOLE_SPEC.removePods, disks: { mode: 'snapshot' } };
   for (const [field, wish] of Object.entries(wishes)) {
     const asked = (who: Person, name: string): Promise<Answer> =>
       as(who, 'POST', `${CAPTURES}${TRY}`, capture('contain', name, { [field]: wish }));
     refusedByPolicy(await asked(RESPONDER, 'rita'), new RegExp(`spec.${field} needs the right "contain"`));
-    refusedByPolicy(await asked(controller, CONTROLLER_USER), /ask for the ClusterRole impound-containment/);
+    refusedByPolicy(await asked(RESPONDER, 'rita'), /ask for the ClusterRole impound-containment/);
     allowed(await asked(CONTAINING, 'carl'));
   }
   uses(CONTAINING, 'contain nodecaptures/containment');
@@ -190,55 +202,81 @@ scenario('an analyst and an auditor look, and change nothing', async ({ as }) =>
   allowed(await as(AUDITOR, 'GET', `${CAPTURES}?watch=1&timeoutSeconds=1`));
 });
 
-scenario('the controller does what it is there for', async ({ as, uses, controller }) => {
-  const path = `${CAPTURES}/alert`;
-  const { body } = allowed(
-    await as(controller, 'POST', CAPTURES, capture('alert', CONTROLLER_USER, { trigger: WHOLE_SPEC.trigger })),
-  );
-  uses(controller, 'create nodecaptures/trigger');
+scenario('who watches sees why nothing goes on, and no more of the namespace', async ({ as }) => {
+  for (const who of [RESPONDER, AUDITOR]) {
+    allowed(await as(who, 'GET', `/api/v1/${OWN}/pods`));
+    for (const path of ['coordination.k8s.io/v1/leases/impound-controller', 'apps/v1/daemonsets/impound-agent']) {
+      const [group, version, ...rest] = path.split('/');
+      assert.equal((await as(who, 'GET', `/apis/${group}/${version}/${OWN}/${rest.join('/')}`)).status, 404);
+    }
+    assert.ok(refusedByRoles(await as(who, 'GET', `/api/v1/${OWN}/secrets`)));
+  }
+  allowed(await as(RESPONDER, 'GET', '/api/v1/nodes'));
+  allowed(await as(RESPONDER, 'GET', '/api/v1/nodes/node1'));
+  const policies = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies';
+  for (const name of POLICIES) {
+    allowed(await as(RESPONDER, 'GET', `${policies}/${name}`));
+    allowed(await as(RESPONDER, 'GET', `${policies.replace(/ies$/, 'ybindings')}/${name}`));
+  }
+  assert.ok(refusedByRoles(await as(RESPONDER, 'GET', `${policies}/another`)));
+});
+
+scenario("a port-forward is for the controller's pods, whoever asks", async ({ as }) => {
+  const administrator: Person = { who: 'administrator', roles: [] };
+  const to = (who: Person, method: 'GET' | 'POST', pod: string): Promise<Answer> =>
+    as(who, method, `/api/v1/${OWN}/pods/${pod}/portforward`);
+  for (const who of [RESPONDER, ANALYST, administrator])
+    for (const method of ['GET', 'POST'] as const) {
+      refusedByPolicy(await to(who, method, 'impound-agent-x'), /port-forward is for the pods of the controller/);
+      assert.equal((await to(who, method, 'impound-controller-x')).status, 404);
+    }
+  for (const who of [RELEASER, AUDITOR]) assert.ok(refusedByRoles(await to(who, 'POST', 'impound-controller-x')));
+  for (const who of [RESPONDER, ANALYST]) {
+    assert.equal((await as(who, 'GET', `/api/v1/${OWN}/configmaps/impound-ca`)).status, 404);
+    allowed(await as(who, 'GET', `/api/v1/${OWN}/pods`));
+  }
+});
+
+scenario('the controller does what it is there for', async ({ as, controller }) => {
+  const path = `${CAPTURES}/followed`;
+  allowed(await as(RESPONDER, 'POST', CAPTURES, capture('followed', 'rita')));
   const ask = async (
-    ...[method, where, object]: readonly ['GET' | 'POST' | 'PUT' | 'PATCH', string, object?]
+    ...[method, where, object]: readonly ['GET' | 'POST' | 'PATCH', string, object?]
   ): Promise<Answer> => allowed(await as(controller, method, where, object));
-  await ask('PUT', `${path}${TRY}`, body);
-  await ask('PUT', `${path}/status${TRY}`, { ...body, status: { phase: 'Pending' } });
   await ask('PATCH', `${path}/status`, { status: { phase: 'Pending' } });
-  const lists = [CAPTURES, '/api/v1/nodes', '/api/v1/pods', `/api/v1/${OWN}/configmaps`];
+  const lists = [CAPTURES, '/api/v1/nodes', `/api/v1/${OWN}/pods`];
   await Promise.all(
     lists.flatMap((list) => [list, `${list}?watch=1&timeoutSeconds=1`]).map((path) => ask('GET', path)),
   );
-  await ask('GET', path);
+  await ask('GET', '/api/v1/pods');
   await ask('GET', '/api/v1/nodes/node1');
-  const taint = { key: 'impound.dev/capture', value: 'alert', effect: 'NoSchedule' };
+  const taint = { key: 'impound.dev/capture', value: 'followed', effect: 'NoSchedule' };
   await ask('PATCH', `/api/v1/nodes/node1${TRY}`, { spec: { unschedulable: true, taints: [taint] } });
-  assert.equal((await as(controller, 'GET', '/api/v1/namespaces/default/pods/none')).status, 404);
-  const involvedObject = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', name: 'alert' };
+  assert.equal((await as(controller, 'GET', `/api/v1/${OWN}/pods/none`)).status, 404);
+  const involvedObject = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', name: 'followed' };
   const event = {
-    metadata: { name: 'alert.1', namespace: 'default' },
+    metadata: { name: 'followed.1', namespace: 'default' },
     involvedObject,
     reason: 'Granted',
     type: 'Normal',
   };
   await ask('POST', '/api/v1/namespaces/default/events', event);
-  await ask('PATCH', '/api/v1/namespaces/default/events/alert.1', { count: 2 });
+  await ask('PATCH', '/api/v1/namespaces/default/events/followed.1', { count: 2 });
   await ask('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: 'none' } });
   const resourceAttributes = { group: 'impound.dev', resource: 'nodecaptures', subresource: 'bundle', verb: 'get' };
   const review = { spec: { user: 'anna', resourceAttributes } };
   await ask('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', review);
   const leases = `/apis/coordination.k8s.io/v1/${OWN}/leases`;
   await ask('POST', leases, { metadata: { name: 'impound-controller' }, spec: {} });
-  const maps = `/api/v1/${OWN}/configmaps`;
-  await ask('POST', maps, { metadata: { name: 'brakes' } });
-  for (const one of [`${leases}/impound-controller`, `${maps}/brakes`]) {
-    await ask('GET', one);
-    const changed = await ask('PATCH', one, ANNOTATED);
-    await ask('PUT', `${one}${TRY}`, changed.body);
-  }
+  await ask('GET', `${leases}/impound-controller`);
+  await ask('PATCH', `${leases}/impound-controller`, ANNOTATED);
+  await ask('GET', '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node1');
   assert.ok(refusedByRoles(await as(controller, 'DELETE', path)));
   refusedByPolicy(await as(controller, 'PATCH', path, { spec: { release: true } }), /impound-releaser/);
 });
 
 scenario("an agent's token opens nothing", async ({ as, agent }) => {
-  for (const path of [CAPTURES, `${CAPTURES}/alert`, '/api/v1/nodes', '/api/v1/pods', `/api/v1/${OWN}/secrets`])
+  for (const path of [CAPTURES, `${CAPTURES}/followed`, '/api/v1/nodes', '/api/v1/pods', `/api/v1/${OWN}/secrets`])
     assert.ok(refusedByRoles(await as(agent, 'GET', path)), path);
   assert.ok(refusedByRoles(await as(agent, 'POST', CAPTURES, capture('agent', 'x'))));
   const accounts = (await readManifests(join(BASE, 'rbac.yaml'))).filter(({ kind }) => kind === 'ServiceAccount');

@@ -142,6 +142,12 @@ export function components(cache: string = cacheDirectory()): readonly Component
       probe: { program: join(goPrograms(cache), 'versitygw'), args: ['--version'] },
       install: { kind: 'go', packages: ['github.com/versity/versitygw/cmd/versitygw@v1.8.0'] },
     },
+    {
+      name: 'kube-score',
+      purpose: 'a linter of Kubernetes manifests',
+      probe: { program: join(goPrograms(cache), 'kube-score'), args: ['version'] },
+      install: { kind: 'go', packages: ['github.com/zegl/kube-score/cmd/kube-score@v1.20.0'] },
+    },
     debian('age', 'opens what was encrypted', ['age']),
     debian('curl', 'a client of S3 that is not of AWS', ['curl']),
     { ...debian('containerd', 'a real container runtime', ['containerd']), root: true },

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Api, openApi } from './api.ts';
+import { auditLog } from './audit.ts';
 import { until } from './bed.ts';
 import type { Daemon } from './daemon.ts';
 import { API_SERVICE, CONTROL_ADDRESS, SERVICES } from './network.ts';
@@ -110,6 +111,6 @@ function apiServerWords(folder: string, pki: Pki, audit: string): readonly strin
     `--kubelet-client-certificate=${pki.file('kubelet-client.crt')}`,
     `--kubelet-client-key=${pki.file('kubelet-client.key')}`,
     ...[`--kubelet-certificate-authority=${pki.file('ca.crt')}`, '--kubelet-preferred-address-types=InternalIP'],
-    ...[`--audit-policy-file=${audit}`, `--audit-log-path=${join(folder, 'log', 'audit')}`],
+    ...[`--audit-policy-file=${audit}`, `--audit-log-path=${auditLog(folder)}`],
   ];
 }

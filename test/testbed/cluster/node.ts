@@ -131,6 +131,8 @@ function kubeletConfig(folder: string, pki: Pki, socket: string, name: string): 
     enforceNodeAllocatable: [],
     failCgroupV1: false,
     failSwapOn: false,
+    // how soon a Secret's change is in its pods: a minute where absent
+    syncFrequency: '10s',
     makeIPTablesUtilChains: false,
     containerRuntimeEndpoint: `unix://${socket}`,
     // the machine's disk is everybody's: when other tests fill it, no pod of ours is to be taken for the reason
