@@ -16,14 +16,21 @@ export {
   MAX_END_BYTES,
   namesValue,
   POLL_SECONDS,
+  PROBE_SECONDS,
   PROTOCOL_VERSIONS,
+  type ProbedRequest,
+  type ProbeOrder,
   pollReply,
   pollRequest,
+  probedRequest,
   type SessionRequest,
   SILENCE_SECONDS,
   sessionReply,
   sessionRequest,
 } from './agent/messages.ts';
+export { type CheckedAgent, type CheckedWay, type CheckReply, checkReply } from './check.ts';
+export { type FieldSchema, fieldsOf, nodeCaptureFields } from './node-capture/field-paths.ts';
+export { suspectsOf } from './node-capture/suspects.ts';
 export {
   FINALIZER,
   type NodeCapture,

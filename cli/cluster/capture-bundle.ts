@@ -55,7 +55,8 @@ export async function openCaptureBundle(name: string, argv: ControllerArguments)
   }
 }
 
-async function bearer({ headers }: Connection): Promise<string> {
+/** The header by which the controller knows the person. Throws `controller-denied` where there is none. */
+export async function bearer({ headers }: Pick<Connection, 'headers'>): Promise<string> {
   const sent = Object.entries(await headers()).find(([name]) => name.toLowerCase() === 'authorization')?.[1];
   if (sent?.startsWith('Bearer ') === true) return sent;
   const message =

@@ -9,11 +9,15 @@ import type { ControllerArguments } from '../commands/cluster-options.ts';
 import { usage } from '../usage.ts';
 import type { Connection } from './connect.ts';
 import { controllerPods, controllerVerdict, isReady, type PodObject } from './diagnosis.ts';
+import { advice, lacking } from './rights.ts';
+import { describeRights, type Right, TO_THE_CONTROLLER } from './roles.ts';
 
 const PORT = 8443;
 /** Of one person the controller serves 16 at once. */
 const MAX_SOCKETS = 8;
 const CA = 'impound-ca';
+/** The least of those that have a way. */
+const ROLE = 'impound-analyst';
 
 export interface Target {
   /** Origin of the requests. */
@@ -23,11 +27,12 @@ export interface Target {
   leader(url: string): Promise<Target>;
 }
 
-/** Throws `controller-unreachable`, `api-denied` where one may not look for pods or its authority. */
+/** Throws `controller-unreachable`; `api-denied` where one has no way there, with a role that has. */
 export async function controllerTarget(connection: Connection, argv: ControllerArguments): Promise<Target> {
+  await assertWay(connection, argv);
   const tls = { ca: await authority(connection, argv), servername: `impound-controller.${argv.namespace}.svc` };
   if (argv.controller !== undefined) return direct(argv.controller, tls);
-  const pods = await podsOf(connection);
+  const pods = await controllerPods(connection);
   const ready = pods.find(isReady);
   if (ready !== undefined) return forwarded(connection, ready, tls);
   const { text } = await controllerVerdict(connection);
@@ -54,7 +59,7 @@ async function forwarded(connection: Connection, pod: PodObject, tls: Tls): Prom
   /** Its replica may go while it is read from: another has the same to give. */
   const another = async (failed: string): Promise<void> => {
     if (failed !== name) return;
-    const ready = (await podsOf(connection)).filter(isReady).map(({ metadata }) => metadata.name);
+    const ready = (await controllerPods(connection)).filter(isReady).map(({ metadata }) => metadata.name);
     name = ready.find((one) => one > failed) ?? ready[0] ?? failed;
   };
   const open = async (): Promise<Forwarded> => {
@@ -73,7 +78,7 @@ async function forwarded(connection: Connection, pod: PodObject, tls: Tls): Prom
     async leader(url) {
       const { hostname } = new URL(url);
       const address = hostname.replace(/^\[|\]$/g, '');
-      const leading = (await podsOf(connection)).find(({ status }) => status?.podIP === address);
+      const leading = (await controllerPods(connection)).find(({ status }) => status?.podIP === address);
       if (leading !== undefined) return forwarded(connection, leading, tls);
       const message = `pod ${name} says that ${url} leads, and no pod of the controller has this address: try again`;
       throw new ImpoundError('controller-unreachable', message, { operation: 'find controller' });
@@ -126,15 +131,20 @@ class ForwardAgent extends Agent {
   }
 }
 
-async function podsOf(connection: Connection): Promise<readonly PodObject[]> {
-  try {
-    return await controllerPods(connection);
-  } catch (error) {
-    if (!(error instanceof ImpoundError && error.code === 'api-denied')) throw error;
-    const { namespace, user } = connection;
-    const message = `you are ${user}, and may not look for the controller (list pods in namespace ${namespace}): ask for that right and for "create" on pods/portforward there, or give --controller https://HOST:PORT`;
-    throw new ImpoundError('api-denied', message, { operation: 'find controller', cause: error });
-  }
+async function assertWay(connection: Connection, argv: ControllerArguments): Promise<void> {
+  const missing = await lacking(connection, wayTo(argv));
+  // an older API server wants no "create" for what this client sends
+  if (missing.every(({ verb }) => verb === 'create')) return;
+  const { user, namespace } = connection;
+  const message = `you are ${user}, and have no way to the controller: you may not ${describeRights(missing, namespace)}. ${advice(ROLE, user, namespace)}; or give --controller https://HOST:PORT and --controller-ca FILE`;
+  throw new ImpoundError('api-denied', message, { operation: 'find controller' });
+}
+
+/** What one must be allowed for what was not given. */
+export function wayTo({ controller, controllerCa }: ControllerArguments): readonly Right[] {
+  return TO_THE_CONTROLLER.filter(({ resource }) =>
+    resource === 'configmaps' ? controllerCa === undefined : controller === undefined,
+  );
 }
 
 async function authority(
@@ -158,8 +168,7 @@ async function authority(
     if (text !== undefined) return text;
   } catch (error) {
     if (!(error instanceof ImpoundError)) throw error;
-    const what = error.code === 'api-denied' ? 'may not be read by you' : 'cannot be read';
-    throw new ImpoundError(error.code, `${why} ${what}: give --controller-ca FILE (${error.message})`, {
+    throw new ImpoundError(error.code, `${why} cannot be read: give --controller-ca FILE (${error.message})`, {
       operation: 'find controller',
       cause: error,
     });

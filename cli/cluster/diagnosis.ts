@@ -3,6 +3,8 @@
 import { ImpoundError } from '../../evidence/index.ts';
 import type { KubernetesObject } from '../../kubernetes/index.ts';
 import type { Connection } from './connect.ts';
+import { ifMay } from './rights.ts';
+import { describeRights, type Right, SEE } from './roles.ts';
 
 const LEASE = 'impound-controller';
 const AGENT = 'impound-agent';
@@ -17,7 +19,7 @@ export interface Verdict {
   readonly text: string;
 }
 
-interface ContainerState {
+export interface ContainerState {
   readonly name: string;
   readonly ready?: boolean;
   readonly restartCount?: number;
@@ -36,18 +38,32 @@ export interface PodObject extends KubernetesObject {
   };
 }
 
-interface Lease extends KubernetesObject {
+export interface Lease extends KubernetesObject {
   readonly spec?: { readonly holderIdentity?: string | null; readonly renewTime?: string | null };
 }
 
-interface DaemonSet extends KubernetesObject {
+export interface DaemonSet extends KubernetesObject {
+  readonly spec?: {
+    readonly template?: {
+      readonly spec?: {
+        readonly nodeSelector?: Readonly<Record<string, string>>;
+        readonly tolerations?: readonly {
+          readonly key?: string;
+          readonly operator?: string;
+          readonly value?: string;
+          readonly effect?: string;
+        }[];
+      };
+    };
+  };
   readonly status?: { readonly desiredNumberScheduled?: number; readonly numberReady?: number };
 }
 
 export async function agentVerdict(connection: Connection, node: string): Promise<Verdict> {
-  const { kubernetes, namespace } = connection;
-  const pods = await allowed(podsOf(connection, { fieldSelector: `spec.nodeName=${node}` }));
-  if (pods === undefined) return notAllowed('agent', `list pods in namespace ${namespace}`);
+  const { namespace } = connection;
+  const onNode = { fieldSelector: `spec.nodeName=${node}` };
+  const pods = await ifMay(connection, SEE.pods, () => podsOf(connection, onNode));
+  if (pods === undefined) return notAllowed('agent', SEE.pods, namespace);
   const [pod] = pods.filter(({ spec }) => spec.serviceAccountName === AGENT);
   const look = `kubectl -n ${namespace} describe`;
   if (pod !== undefined) {
@@ -55,8 +71,7 @@ export async function agentVerdict(connection: Connection, node: string): Promis
     if (trouble === undefined) return { kind: 'well', text: `agent ${pod.metadata.name} is ready` };
     return { kind: 'troubled', text: `agent ${pod.metadata.name} ${trouble}: ${look} pod ${pod.metadata.name}` };
   }
-  const path = `/apis/apps/v1/namespaces/${namespace}/daemonsets/${AGENT}`;
-  const set = await orMissing(kubernetes.get<DaemonSet>(path));
+  const set = await agentSet(connection);
   if (set === undefined) return { kind: 'troubled', text: `no agent's pod is on node ${node}` };
   if (set === 'missing')
     return { kind: 'troubled', text: `there is no DaemonSet ${AGENT} in namespace ${namespace}: is Impound there?` };
@@ -66,25 +81,46 @@ export async function agentVerdict(connection: Connection, node: string): Promis
 }
 
 export async function controllerVerdict(connection: Connection, now = Date.now()): Promise<Verdict> {
-  const { kubernetes, namespace } = connection;
-  const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEASE}`;
-  const lease = await orMissing(kubernetes.get<Lease>(path));
-  if (lease === undefined) return notAllowed('controller', `get leases in namespace ${namespace}`);
+  const { namespace } = connection;
+  const lease = await leaderLease(connection);
+  if (lease === undefined) return notAllowed('controller', SEE.lease, namespace);
   const { holderIdentity, renewTime } = (lease === 'missing' ? undefined : lease.spec) ?? {};
   const seconds = Math.round((now - Date.parse(renewTime ?? '')) / 1000);
   if (holderIdentity && seconds < LEASE_SECONDS) return { kind: 'well', text: `controller ${holderIdentity} leads` };
   const last = holderIdentity ? `; ${holderIdentity} was the last, heard ${seconds} s ago` : '';
-  const pods = (await allowed(controllerPods(connection))) ?? [];
+  const pods = (await ifMay(connection, SEE.pods, () => controllerPods(connection))) ?? [];
   const states = pods.map((pod) => `${pod.metadata.name} ${troubleOf(pod) ?? 'is ready'}`);
   const there = states.length === 0 ? '' : ` (${states.join('; ')})`;
   const text = `no controller leads${last}${there}: kubectl -n ${namespace} get pods,lease; kubectl -n ${namespace} logs deployment/${CONTROLLER}`;
   return { kind: 'troubled', text };
 }
 
+/** "missing" where there is none, undefined where one may not look. */
+export function leaderLease(connection: Connection): Promise<Lease | 'missing' | undefined> {
+  const { kubernetes, namespace } = connection;
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEASE}`;
+  return ifMay(connection, SEE.lease, () => orMissing(kubernetes.get<Lease>(path)));
+}
+
+/** As `leaderLease`. */
+export function agentSet(connection: Connection): Promise<DaemonSet | 'missing' | undefined> {
+  const { kubernetes, namespace } = connection;
+  const path = `/apis/apps/v1/namespaces/${namespace}/daemonsets/${AGENT}`;
+  return ifMay(connection, SEE.agents, () => orMissing(kubernetes.get<DaemonSet>(path)));
+}
+
 /** Throws `api-denied`. */
 export async function controllerPods(connection: Connection): Promise<readonly PodObject[]> {
-  const pods = await podsOf(connection, {});
-  return pods.filter(({ spec }) => spec.serviceAccountName === CONTROLLER);
+  return ofAccount(await podsOf(connection, {}), CONTROLLER);
+}
+
+/** Throws `api-denied`. */
+export async function agentPods(connection: Connection): Promise<readonly PodObject[]> {
+  return ofAccount(await podsOf(connection, {}), AGENT);
+}
+
+function ofAccount(pods: readonly PodObject[], account: string): readonly PodObject[] {
+  return pods.filter(({ spec }) => spec.serviceAccountName === account);
 }
 
 export function isReady({ status, metadata }: PodObject): boolean {
@@ -92,7 +128,8 @@ export function isReady({ status, metadata }: PodObject): boolean {
   return ready === true && metadata.deletionTimestamp === undefined;
 }
 
-function troubleOf(pod: PodObject): string | undefined {
+/** A verb with what follows; undefined where it is ready. */
+export function troubleOf(pod: PodObject): string | undefined {
   const { status } = pod;
   if (pod.metadata.deletionTimestamp !== undefined) return 'is being deleted';
   if (isReady(pod)) return undefined;
@@ -113,25 +150,16 @@ async function podsOf({ kubernetes, namespace }: Connection, query: Record<strin
   return (await kubernetes.list<PodObject>(`/api/v1/namespaces/${namespace}/pods`, { query })).items;
 }
 
-function notAllowed(what: string, right: string): Verdict {
-  return { kind: 'unknown', text: `how the ${what} is you may not see (no right to ${right})` };
+function notAllowed(what: string, right: Right, namespace: string): Verdict {
+  const text = `how the ${what} is you may not see (no right to ${describeRights([right], namespace)}; the roles impound-responder and impound-auditor have it)`;
+  return { kind: 'unknown', text };
 }
 
-/** Undefined where one may not. */
-export async function allowed<T>(asked: Promise<T>): Promise<T | undefined> {
+async function orMissing<T>(asked: Promise<T>): Promise<T | 'missing'> {
   try {
     return await asked;
   } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'api-denied') return undefined;
+    if (error instanceof ImpoundError && error.code === 'api-missing') return 'missing';
     throw error;
   }
-}
-
-function orMissing<T>(asked: Promise<T>): Promise<T | 'missing' | undefined> {
-  return allowed<T | 'missing'>(
-    asked.catch((error: unknown) => {
-      if (error instanceof ImpoundError && error.code === 'api-missing') return 'missing';
-      throw error;
-    }),
-  );
 }

@@ -3,9 +3,13 @@ import { ImpoundError } from '../../evidence/index.ts';
 import type { KubernetesObject } from '../../kubernetes/index.ts';
 import { isEnded, listCaptures } from './captures.ts';
 import type { Connection } from './connect.ts';
-import { agentVerdict, allowed, controllerVerdict, type Verdict } from './diagnosis.ts';
+import { agentVerdict, controllerVerdict, type Verdict } from './diagnosis.ts';
+import { ifMay } from './rights.ts';
+import { type Right, SEE } from './roles.ts';
 import { similarTo } from './similar.ts';
 
+/** No role of ours: it shows how many pods the node runs. */
+const EVERY_POD: Right = { verb: 'list', group: '', resource: 'pods' };
 const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
 
 interface NodeObject extends KubernetesObject {
@@ -32,8 +36,8 @@ export async function nodeFacts(connection: Connection, name: string, cordon: bo
   const node = await nodeOf(connection, name);
   const [captures, pods, others, agent, controller] = await Promise.all([
     listCaptures(connection, name),
-    allowed(kubernetes.list<KubernetesObject>('/api/v1/pods', { query: onNode(name) })),
-    allowed(kubernetes.list<NodeObject>('/api/v1/nodes')),
+    ifMay(connection, EVERY_POD, () => kubernetes.list<KubernetesObject>('/api/v1/pods', { query: onNode(name) })),
+    ifMay(connection, SEE.nodes, () => kubernetes.list<NodeObject>('/api/v1/nodes')),
     agentVerdict(connection, name),
     controllerVerdict(connection),
   ]);
@@ -58,12 +62,14 @@ export async function nodeFacts(connection: Connection, name: string, cordon: bo
   };
 }
 
-async function nodeOf({ kubernetes }: Connection, name: string): Promise<NodeObject | undefined> {
+async function nodeOf(connection: Connection, name: string): Promise<NodeObject | undefined> {
+  const { kubernetes } = connection;
+  const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
   try {
-    return await allowed(kubernetes.get<NodeObject>(`/api/v1/nodes/${encodeURIComponent(name)}`));
+    return await ifMay(connection, SEE.node, () => kubernetes.get<NodeObject>(path));
   } catch (error) {
     if (!(error instanceof ImpoundError && error.code === 'api-missing')) throw error;
-    const all = await allowed(kubernetes.list<KubernetesObject>('/api/v1/nodes'));
+    const all = await ifMay(connection, SEE.nodes, () => kubernetes.list<KubernetesObject>('/api/v1/nodes'));
     const names = (all?.items ?? []).map(({ metadata }) => metadata.name);
     const message = `there is no node ${name}${similarTo(name, names, '; "kubectl get nodes" lists them')}`;
     throw new ImpoundError('api-missing', message, { operation: 'find node', thing: name, cause: error });

@@ -13,6 +13,7 @@ import type { Environment, ExitCode } from '../command.ts';
 import type { CheckArguments } from '../commands/check.ts';
 import { protectionOf } from '../protection.ts';
 import { escapeText, type Style, styled } from '../terminal/text.ts';
+import { wrap } from '../terminal/wrap.ts';
 
 const EXITS: Readonly<Record<StoreCheck['verdict'], ExitCode>> = {
   suitable: 0,
@@ -92,17 +93,4 @@ function rowsOf(checks: readonly CheckResult[]): readonly Row[] {
           return { outcome, name, seen, advice };
         }),
   );
-}
-
-/** Escaped, and broken between words; a word that is longer than a line stands alone. */
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  for (const word of escapeText(text)
-    .split(' ')
-    .filter((one) => one !== '')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

@@ -1,5 +1,5 @@
 // Where agents ask for work: which capture is for which node, who waits, and who was heard of.
-import type { CaptureOrder } from '../../protocol/index.ts';
+import type { CaptureOrder, ProbeOrder } from '../../protocol/index.ts';
 import type { LiveCapture } from '../captures/live.ts';
 import { Problem } from '../http/problem.ts';
 
@@ -10,9 +10,20 @@ interface Job {
   readonly until: number;
 }
 
+/** What an agent is to do next: nothing, where both are undefined. */
+export interface Work {
+  readonly capture?: CaptureOrder;
+  readonly probe?: ProbeOrder;
+}
+
 interface Poll {
   wake: () => void;
   over: boolean;
+}
+
+interface WaitingProbe {
+  readonly order: ProbeOrder;
+  readonly taken: (taken: boolean) => void;
 }
 
 /** Whether the capture of this uid is one of that node, and agents are at work for it as far as is known. */
@@ -24,6 +35,8 @@ export class AgentDesk {
   readonly #jobs = new Map<string, Job>();
   /** One poll a node: a newer one ends the older, whose connection may be dead. */
   readonly #waiting = new Map<string, Poll>();
+  /** One a node: whoever asks for another waits. */
+  readonly #probes = new Map<string, WaitingProbe>();
 
   /** `isCollecting` knows what a replica that has just come to lead has not opened yet. */
   constructor(isCollecting: IsCollecting) {
@@ -40,9 +53,32 @@ export class AgentDesk {
     this.#jobs.delete(uid);
   }
 
+  /** Gives it to the node's agent with its next poll; false where none came until the signal aborts, or another waits. */
+  async probe(node: string, order: ProbeOrder, signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted || this.#probes.has(node)) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const mine = { order, taken: resolve };
+    const leave = (): void => resolve(false);
+    this.#probes.set(node, mine);
+    signal.addEventListener('abort', leave, { once: true });
+    this.#wake(node);
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener('abort', leave);
+      if (this.#probes.get(node) === mine) this.#probes.delete(node);
+    }
+  }
+
+  /** Whether a poll of the node's agent waits here. */
+  isWaiting(node: string): boolean {
+    return this.#waiting.has(node);
+  }
+
   /** This replica leads no more: nobody waits here in vain. */
   clear(): void {
     this.#jobs.clear();
+    for (const { taken } of this.#probes.values()) taken(false);
     for (const poll of this.#waiting.values()) {
       poll.over = true;
       poll.wake();
@@ -58,19 +94,22 @@ export class AgentDesk {
   }
 
   /**
-   * What the node's agent is to do next; undefined where nothing came until the signal aborts. Throws a Problem 429 where
-   * a newer poll came: two agents of a node would else end each other's polls as fast as they can.
+   * What the node's agent is to do next; nothing where nothing came until the signal aborts. `mayProbe`: it knows probes.
+   * Throws a Problem 429 where a newer poll came: two agents of a node would else end each other's polls as fast as they can.
    */
-  async next(node: string, signal: AbortSignal): Promise<CaptureOrder | undefined> {
+  async next(node: string, signal: AbortSignal, mayProbe = false): Promise<Work> {
     const poll: Poll = { wake: () => undefined, over: false };
     const older = this.#waiting.get(node);
     this.#waiting.set(node, poll);
     older?.wake();
     try {
       for (;;) {
-        const order = this.#orderFor(node);
-        if (order !== undefined || signal.aborted || poll.over) return order;
+        const capture = this.#orderFor(node);
+        if (capture !== undefined) return { capture };
+        if (signal.aborted || poll.over) return {};
         if (this.#waiting.get(node) !== poll) throw new Problem(429, 'too-many', 'a newer poll of this node came');
+        const probe = mayProbe ? this.#takeProbe(node) : undefined;
+        if (probe !== undefined) return { probe };
         const woken = Promise.withResolvers<void>();
         poll.wake = woken.resolve;
         signal.addEventListener('abort', woken.resolve as () => void, { once: true });
@@ -89,6 +128,13 @@ export class AgentDesk {
       if (order !== undefined) return order;
     }
     return undefined;
+  }
+
+  #takeProbe(node: string): ProbeOrder | undefined {
+    const waiting = this.#probes.get(node);
+    this.#probes.delete(node);
+    waiting?.taken(true);
+    return waiting?.order;
   }
 
   #wake(node: string): void {

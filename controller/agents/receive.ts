@@ -7,8 +7,7 @@ import type { Receive } from './routes.ts';
 
 export const receiveBytes =
   (log: Logger): Receive =>
-  async (live, grant, body, length): Promise<Reply> => {
-    const { receive } = live.uploads;
+  async ({ receive }, grant, body, length): Promise<Reply> => {
     if (receive === undefined) throw new Problem(404, 'not-found', "this store takes its objects' bytes itself");
     const received = await receive(grant, body, length);
     if (received.error !== undefined && received.status >= 500)

@@ -1,4 +1,5 @@
 // The agent protocol over HTTPS: docs/agent-protocol.md. Only the leader answers; any other replica says who that is.
+import type { Uploads } from '../../evidence/index.ts';
 import {
   callsRequest,
   endRequest,
@@ -7,6 +8,7 @@ import {
   POLL_SECONDS,
   PROTOCOL_VERSIONS,
   pollRequest,
+  probedRequest,
   sessionRequest,
 } from '../../protocol/index.ts';
 import type { LiveCapture } from '../captures/live.ts';
@@ -15,10 +17,12 @@ import { Problem } from '../http/problem.ts';
 import type { Call, Reply, Route } from '../http/route.ts';
 import type { AgentDesk } from './desk.ts';
 import type { AgentLimits } from './limits.ts';
+import type { Probes } from './probes.ts';
+import type { AgentRoll } from './roll.ts';
 
 /** Receives the bytes of a store that takes them through the controller. */
 export type Receive = (
-  live: LiveCapture,
+  uploads: Uploads,
   grant: string,
   body: AsyncIterable<Uint8Array>,
   length: number | undefined,
@@ -33,12 +37,16 @@ export interface AgentRoutesOptions {
   /** Any live capture by its uid, whichever its node. */
   readonly live: (uid: string) => LiveCapture | undefined;
   readonly receive: Receive;
+  readonly roll: AgentRoll;
+  readonly probes: Probes;
   /** Counts what was refused where no capture is known to say it of. */
   readonly refused?: (code: string) => void;
+  /** An agent that speaks no version of the protocol that is spoken here. */
+  readonly unspoken?: (node: string, versions: readonly string[]) => void;
 }
 
 export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
-  const { identities, desk, assertLeader } = options;
+  const { identities, desk, assertLeader, roll, probes } = options;
   const inFlight = new Map<string, number>();
 
   /** Who asks, and no more of them at once than an agent needs. */
@@ -46,6 +54,7 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     assertVersion(call);
     assertLeader();
     const identity = await identities.agent(call.token);
+    roll.heard(identity);
     const count = inFlight.get(identity.podUid) ?? 0;
     if (count >= options.limits.requests) throw new Problem(429, 'too-many', 'this agent has too many requests open');
     inFlight.set(identity.podUid, count + 1);
@@ -71,15 +80,34 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       method: 'POST',
       path: '/agent/{version}/poll',
       name: 'agent-poll',
+      handle: (call) => {
+        const arrived = Date.now();
+        return asAgent(call, async (identity) => {
+          const polled = await call.json(pollRequest);
+          const { versions, can = [] } = polled;
+          roll.polled(identity, polled, arrived);
+          const version = PROTOCOL_VERSIONS.find((known) => versions.includes(known));
+          if (version === undefined) {
+            options.unspoken?.(identity.node, versions);
+            throw unknownVersion();
+          }
+          const signal = AbortSignal.any([call.signal, AbortSignal.timeout(POLL_SECONDS * 1000)]);
+          const { capture = null, probe } = await desk.next(identity.node, signal, can.includes('probe'));
+          roll.heard(identity); // it has waited here until now
+          assertLeader(); // it may have been lost while this waited
+          return { json: { version, capture, ...(probe === undefined ? {} : { probe }) } };
+        });
+      },
+    },
+    {
+      method: 'POST',
+      path: '/agent/{version}/probes/{id}',
+      name: 'agent-probe',
       handle: (call) =>
         asAgent(call, async ({ node }) => {
-          const { versions } = await call.json(pollRequest);
-          const version = PROTOCOL_VERSIONS.find((known) => versions.includes(known));
-          if (version === undefined) throw unknownVersion();
-          const signal = AbortSignal.any([call.signal, AbortSignal.timeout(POLL_SECONDS * 1000)]);
-          const capture = (await desk.next(node, signal)) ?? null;
-          assertLeader(); // it may have been lost while this waited
-          return { json: { version, capture } };
+          const { id = '' } = call.params;
+          probes.report(id, node, await call.json(probedRequest));
+          return { json: {} };
         }),
     },
     {
@@ -131,11 +159,13 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       async handle(call) {
         assertVersion(call);
         assertLeader();
-        const live = options.live(call.params.uid ?? '');
+        const { uid = '' } = call.params;
+        const uploads = options.live(uid)?.uploads ?? probes.uploads(uid);
         const grant = call.url.searchParams.get('grant');
-        if (live === undefined || grant === null) throw new Problem(404, 'not-found', 'there is no such capture now');
+        if (uploads === undefined || grant === null)
+          throw new Problem(404, 'not-found', 'there is no such capture now');
         const length = call.request.headers['content-length'];
-        return options.receive(live, grant, call.request, length === undefined ? undefined : Number(length));
+        return options.receive(uploads, grant, call.request, length === undefined ? undefined : Number(length));
       },
     },
   ];

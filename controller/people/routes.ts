@@ -8,6 +8,7 @@ import type { Call, Route } from '../http/route.ts';
 import { bundleViews } from './bundle-view.ts';
 import type { PeoplesCaptures } from './captures.ts';
 import { listObjects, type ObjectReader, objectReader } from './objects.ts';
+import { assertMay } from './rights.ts';
 
 export interface PeopleOptions {
   readonly identities: Identities;
@@ -51,7 +52,7 @@ export function peopleRoutes(options: PeopleOptions): readonly Route[] {
       ...{ method: 'GET', path: '/v1/captures', name: 'list captures' },
       async handle(call) {
         const person = await options.identities.person(call.token);
-        await assertMay(options, person, 'list', undefined, undefined);
+        await assertMay(options.identities, person, 'list');
         const items = captures.list().toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
         return { json: { items: items.map(shown) } };
       },
@@ -100,26 +101,10 @@ async function granted(options: PeopleOptions, call: Call, subresource: 'bundle'
   const person = await options.identities.person(call.token);
   const { name = '' } = call.params;
   if (!NAME.test(name)) throw new Problem(400, 'request-invalid', 'this is not the name of a capture');
-  await assertMay(options, person, 'get', subresource, name);
+  await assertMay(options.identities, person, 'get', subresource, name);
   const capture = options.captures.find(name);
   if (capture === undefined) throw new Problem(404, 'not-found', `there is no capture ${name}`);
   return { person, capture };
-}
-
-async function assertMay(
-  { identities }: PeopleOptions,
-  person: PersonIdentity,
-  verb: string,
-  subresource: string | undefined,
-  name: string | undefined,
-): Promise<void> {
-  if (await identities.may(person, verb, subresource, name)) return;
-  const what = `nodecaptures${subresource === undefined ? '' : `/${subresource}`}`;
-  throw new Problem(
-    403,
-    'forbidden',
-    `this needs the right "${verb}" on ${what}${name === undefined ? '' : ` of ${name}`}`,
-  );
 }
 
 async function storeOf(captures: PeoplesCaptures, capture: NodeCapture): Promise<Store> {

@@ -16,6 +16,10 @@ export const SILENCE_SECONDS = 20;
 /** Of one request: what is more is sent with the next. */
 export const MAX_CALLS = 256;
 export const MAX_CALLS_BYTES = 2 * 1024 * 1024;
+/** Of what an idle agent is asked to store, to try its way to the store. */
+export const MAX_PROBE_BYTES = 1024;
+/** For how long an agent tries that; then it says that nobody answered. */
+export const PROBE_SECONDS = 15;
 /** Of what is said at a session's end: gaps by name, and what the capture did to the node. */
 export const MAX_END_BYTES = 8 * 1024 * 1024;
 
@@ -41,6 +45,10 @@ export const pollRequest = z.object({
   /** Of the protocol, that this agent speaks. */
   versions: z.array(z.string().max(20)).min(1).max(10),
   software: line,
+  /** What else than captures it does when it is asked to: "probe". Nobody is asked for what they have not said here. */
+  can: z.array(z.string().max(20)).max(10).optional(),
+  /** Its clock when it sent this. */
+  utc: time.optional(),
 });
 
 const suspect = z.union([
@@ -69,10 +77,33 @@ const order = z.object({
   seconds: z.int().min(0),
 });
 
+/** One PUT, to be sent as it stands. */
+const grant = {
+  url: z.url({ protocol: /^https?$/ }).max(8000),
+  headers: z.record(z.string(), z.string()),
+  expires: z.string(),
+};
+
+/** Bytes that mean nothing, to be stored by the same way as evidence. */
+const probe = z.object({
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  ...grant,
+  body: z.string().max(MAX_PROBE_BYTES),
+});
+
 export const pollReply = z.object({
   version: z.enum(PROTOCOL_VERSIONS),
   /** Null where there is nothing to do: poll again. */
   capture: order.nullable(),
+  /** To be tried beside, while the next poll waits already: a capture does not wait for it. */
+  probe: probe.nullish(),
+});
+
+/** What became of a probe. The controller looks in the store, too. */
+export const probedRequest = z.object({
+  milliseconds: z.int().min(0).max(600_000),
+  /** Why nothing was stored, where nothing was: in ImpoundError's codes, and for people. */
+  failure: z.object({ code: z.string().max(100), message: line }).optional(),
 });
 
 export const sessionRequest = z.object({
@@ -169,11 +200,7 @@ export const callsReply = z.object({
   stop: z.string().max(200).nullable(),
 });
 
-export const grantValue = z.object({
-  url: z.url({ protocol: /^https?$/ }).max(8000),
-  headers: z.record(z.string(), z.string()),
-  expires: z.string(),
-});
+export const grantValue = z.object(grant);
 
 export const namesValue = z.object({ versionId: z.string().optional(), etag: z.string().optional() });
 
@@ -194,6 +221,8 @@ export const endRequest = z.object({
 });
 
 export type CaptureOrder = z.output<typeof order>;
+export type ProbeOrder = z.output<typeof probe>;
+export type ProbedRequest = z.output<typeof probedRequest>;
 export type AgentCall = z.output<typeof agentCall>;
 export type CallResult = z.output<typeof callResult>;
 export type SessionRequest = z.output<typeof sessionRequest>;

@@ -188,8 +188,7 @@ const fields = z.strictObject({
     'For how long is collected, at most; what is missing by then is declared, and the bundle sealed.',
   ).default(DEFAULTS.deadlineSeconds),
   trigger: trigger.optional().meta({
-    description:
-      'The alert that caused it. Needs the right "create" on nodecaptures/trigger.',
+    description: 'The alert that caused it. Needs the right "create" on nodecaptures/trigger.',
   }),
   cancel: flag('Set to true, once: collecting ends, and what there is is sealed.').optional(),
   release: flag(

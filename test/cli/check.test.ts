@@ -89,5 +89,12 @@ test('a directory is tried and left as it was; what only S3 has is a wrong word 
   const locked = await cli(['check', '--store', 'store', '--retain', '9'], { home, cwd: home });
   assert.equal(locked.code, 64);
   assert.match(locked.stderr, /\[usage\]$/m);
-  assert.equal((await cli(['check'], { home })).code, 64);
+  for (const words of [
+    ['--region', 'x'],
+    ['--retain', '9'],
+    ['--store', 'store', '--context', 'x'],
+    ['--store', 'store', '--node', 'n'],
+  ])
+    assert.equal((await cli(['check', ...words], { home, cwd: home })).code, 64, words.join(' '));
+  assert.match((await cli(['check'], { home })).stderr, /names no cluster.*\[api-unreachable\]/);
 });

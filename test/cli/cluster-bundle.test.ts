@@ -6,10 +6,9 @@ import { DirectoryStore, readChain } from '../../evidence/index.ts';
 import { cliCommand, lastLine, type Ran } from '../helpers/cli.ts';
 import { fileBed } from '../helpers/file-bed.ts';
 import { IMPOUND_COMPONENTS } from '../testbed/impound.ts';
-import { FORWARDER, LOOKER, type PeopleBed, startPeopleBed } from './cluster-bed.ts';
+import { leaderOf, type PeopleBed, standIn, startPeopleBed } from './cluster-bed.ts';
 
 const NAME = 'miner';
-const NAMESPACE = 'impound-system';
 const ANALYST = 'system:serviceaccount:default:anna';
 
 interface People {
@@ -20,41 +19,32 @@ interface People {
   readonly audrey: string;
 }
 
-/**
- * A sealed capture. The controllers here are no pods: pods on their nodes' own network stand for them, so that what the
- * API server forwards to a pod's port reaches the controller; the first one that is found does not lead.
- */
+/** A sealed capture; the first pod of the controller that is found does not lead. */
 async function prepare({ impound, person }: PeopleBed): Promise<People> {
-  const { cluster, ca } = impound;
   const leader = await leaderOf(impound);
   const other = leader === 'node2' ? 'node3' : 'node2';
-  const standIn = (name: string, node: string) =>
-    cluster.pod(name, 'exec sleep 1000000', {
-      ...{ namespace: NAMESPACE, serviceAccountName: 'impound-controller', node, spec: { hostNetwork: true } },
-    });
-  await cluster.apply(LOOKER, FORWARDER);
-  await cluster.kubectl('-n', NAMESPACE, 'create', 'configmap', 'impound-ca', `--from-file=ca.crt=${ca}`);
   const [anna, ben, audrey] = await Promise.all([
-    person('anna', 'impound-analyst', 'looker', 'forwarder'),
-    person('ben', 'impound-analyst'),
-    person('audrey', 'impound-auditor', 'looker', 'forwarder'),
-    standIn('impound-controller-a', other),
-    standIn('impound-controller-b', leader),
+    person('anna', 'impound-analyst'),
+    person('ben'),
+    person('audrey', 'impound-auditor'),
+    standIn(impound, [other, leader]),
     impound.capture(NAME, { case: 'IR-7', watchSeconds: 0, collectors: { only: ['host', 'processes'] } }),
+    impound.cluster.apply(clusterBinding('ben', 'impound-analyst')),
   ]);
   await impound.untilPhase(NAME, 90, 'Sealed');
   return { anna, ben, audrey };
 }
 
-async function leaderOf({ cluster }: PeopleBed['impound']): Promise<string> {
-  const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/impound-controller`;
-  for (;;) {
-    const lease = (await cluster.api('GET', path).catch(() => ({}))) as {
-      readonly spec?: { readonly holderIdentity?: string };
-    };
-    if (lease.spec?.holderIdentity) return lease.spec.holderIdentity.replace('controller-', '');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+/** What an administrator binds who has not read to the second command. */
+function clusterBinding(name: string, role: string): object {
+  const apiGroup = 'rbac.authorization.k8s.io';
+  return {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'ClusterRoleBinding',
+    metadata: { name: `${name}-${role}` },
+    roleRef: { apiGroup, kind: 'ClusterRole', name: role },
+    subjects: [{ kind: 'ServiceAccount', namespace: 'default', name }],
+  };
 }
 
 const started = await fileBed(IMPOUND_COMPONENTS, async () => {
@@ -153,9 +143,16 @@ scenario(
   async (own, { ben, audrey, anna }) => {
     const dir = join(own.home, 'none');
     refused(await own.run(audrey, ...pull(dir)), 2, /may not get nodecaptures\.impound\.dev\/bundle.*impound-analyst/);
-    refused(await own.run(ben, ...pull(dir)), 2, /ConfigMap impound-ca.*may not be read by you: give --controller-ca/);
+    refused(
+      await own.run(ben, ...pull(dir)),
+      2,
+      /may not list pods in impound-system, nor create or get pods\/portforward .*, nor get configmaps impound-ca/,
+      /-n impound-system create rolebinding \S+ --role=impound-analyst --serviceaccount=default:ben; or give --controller/,
+    );
     const ca = ['--controller-ca', own.impound.ca];
-    refused(await own.run(ben, ...pull(dir), ...ca), 2, /may not look for the controller.*pods\/portforward/);
+    const lacking = await own.run(ben, ...pull(dir), ...ca);
+    refused(lacking, 2, /may not list pods in impound-system/);
+    assert.doesNotMatch(lacking.stderr, /impound-ca/);
     refused(await own.run(anna, ...pull(dir), '--key', 'mine.pem'), 64, /the controller records the access/);
     refused(await own.run(anna, ...pull(dir), '--as', 'rita'), 64, /read evidence without it, as yourself/);
     refused(await own.run(anna, 'pull', 'minr', dir, '--reason', 'x'), 2, /no capture minr; did you mean miner/);
@@ -182,11 +179,6 @@ scenario(
     await assert.rejects(readdir(dir));
   },
 );
-
-scenario('who may not port-forward is told so', async (own) => {
-  const carl = await own.person('carl', 'impound-analyst', 'looker');
-  refused(await own.run(carl, 'verify', NAME), 2, /may not port-forward.*pods\/portforward/);
-});
 
 scenario('a replica that is gone is passed over for another', async (own, { anna }) => {
   const leader = await leaderOf(own.impound);

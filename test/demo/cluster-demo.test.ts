@@ -15,6 +15,6 @@ test('a node with an intruder is captured, pulled, verified and given back, step
   const { code, stdout, stderr } = await ended(child);
   assert.equal(code, 0, `${stdout}\n${stderr}`);
   assert.match(stdout, /\nall of it worked\n$/);
-  const steps = [...stdout.matchAll(/^(\d)\/9 {2}/gm)].map(([, number]) => Number(number));
-  assert.deepEqual(steps, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  const steps = [...stdout.matchAll(/^(\d+)\/10 {2}/gm)].map(([, number]) => Number(number));
+  assert.deepEqual(steps, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });

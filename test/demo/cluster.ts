@@ -13,7 +13,7 @@ import { type Steps, steps } from './steps.ts';
 
 const SUSPECT = 'node1';
 const NAME = 'drill';
-const STEPS = 9;
+const STEPS = 10;
 
 interface NodeObject {
   readonly spec: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string }[] };
@@ -59,6 +59,8 @@ async function play({ step, say, impound }: Steps, home: string, after: (end: ()
     return { rita, anna, rolf };
   });
   const before = await nodeOf(installed);
+
+  await step('Would a capture work?', () => impound(['check'], people.rita));
 
   await step(`An intruder in pod ${VICTIM.namespace}/${VICTIM.name} on ${SUSPECT}`, () => intrude(cluster, SUSPECT));
 

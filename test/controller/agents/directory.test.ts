@@ -1,9 +1,12 @@
 // A store that is a directory: the URL of a grant leads to the controller, which takes these bytes and no others.
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { peopleOf } from '../../helpers/people.ts';
 import { fileTemporaryFolder } from '../../helpers/temporary.ts';
 import { agentBed, claimOf, type Grant, recordOf } from './agent-bed.ts';
 
-const scenario = await agentBed({ directory: await fileTemporaryFolder() });
+const folder = await fileTemporaryFolder();
+const scenario = await agentBed({ directory: folder });
 
 const BYTES = Buffer.from('{"host":"node1"}\n');
 const OTHER = Buffer.from('{"host":"nodeX"}\n');
@@ -37,4 +40,26 @@ scenario('the controller takes what it granted, once, and nothing else', async (
   const capture = await bed.sealed('directory');
   assert.ok((await put(late?.value as Grant, BYTES)).status >= 400);
   await bed.verify(capture);
+});
+
+scenario('a probe of a directory goes through the controller, and leaves nothing there', async (bed) => {
+  const { cluster } = bed.impound;
+  await (await peopleOf(cluster, await fileTemporaryFolder())).person('rita', 'impound-responder');
+  const polled = bed.ask('/agent/v1/poll', { versions: ['v1'], software: 'a test', can: ['probe'] });
+  const tried = bed.ask('/v1/check', {}, { token: await cluster.token('rita') });
+  const { probe } = (await polled).json;
+  const { pathname, search } = new URL(probe.url);
+  const put = (bytes: string) =>
+    bed.ask(pathname + search, bytes, { method: 'PUT', token: null, headers: probe.headers });
+  assert.match(pathname, new RegExp(`^/agent/v1/bytes/${probe.id}$`));
+  assert.equal((await put(probe.body)).status, 200);
+  assert.equal((await bed.ask(`/agent/v1/probes/${probe.id}`, { milliseconds: 3 })).status, 200);
+  const { json } = await tried;
+  assert.deepEqual(json.agents[0].store, { outcome: 'stored', milliseconds: 3 });
+  assert.equal(json.store.check.verdict, 'suitable');
+  assert.ok((await put(probe.body)).status >= 400);
+  assert.deepEqual(
+    (await readdir(folder, { recursive: true })).filter((name) => name.includes(probe.id)),
+    [],
+  );
 });

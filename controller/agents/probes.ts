@@ -1,0 +1,107 @@
+// Tries a node's own way to the store: its idle agent is given a tiny object to store, as evidence would be, and the store
+// is asked whether it is there.
+import { createHash, randomBytes } from 'node:crypto';
+import type { Receiver, Store, Uploads } from '../../evidence/index.ts';
+import { PROBE_SECONDS, type ProbedRequest, type ProbeOrder } from '../../protocol/index.ts';
+import { Problem } from '../http/problem.ts';
+import type { AgentDesk } from './desk.ts';
+
+export type ProbeResult =
+  | { readonly outcome: 'stored'; readonly milliseconds: number }
+  | {
+      readonly outcome: 'failed';
+      readonly milliseconds: number;
+      readonly code: string;
+      readonly message: string;
+    }
+  /** Nobody took it, or nobody said what became of it. */
+  | { readonly outcome: 'silent' };
+
+export interface ProbesOptions {
+  /** Below which they lie, each in a folder of its own. */
+  readonly store: Store;
+  readonly desk: AgentDesk;
+  /** Of a probe, where the controller takes its bytes itself. */
+  readonly receiver: (id: string) => Receiver;
+  /** Removes what a probe has left, where that can be done. */
+  readonly tidy: (folder: string) => Promise<void>;
+}
+
+/** Beside those of `impound check --store`. */
+const FOLDER = '.impound-check';
+const PATH = 'data/00-meta/probe.txt';
+const URL_SECONDS = 60;
+/** An idle agent's poll waits already; one that is between two of them comes soon. */
+const TAKEN_MILLISECONDS = 10_000;
+/** It says so within this after it was taken. */
+const SAID_MILLISECONDS = (PROBE_SECONDS + 5) * 1000;
+
+interface Running {
+  readonly node: string;
+  readonly uploads: Uploads;
+  readonly said: (request: ProbedRequest) => void;
+}
+
+export class Probes {
+  readonly #options: ProbesOptions;
+  readonly #running = new Map<string, Running>();
+
+  constructor(options: ProbesOptions) {
+    this.#options = options;
+  }
+
+  /** Of the node whose agent is idle. Throws what the store does where no URL can be granted. */
+  async try(node: string, signal: AbortSignal): Promise<ProbeResult> {
+    const { store, desk, receiver, tidy } = this.#options;
+    const id = randomBytes(16).toString('hex');
+    const folder = `${FOLDER}/${id}`;
+    const own = store.below(folder);
+    const uploads = own.uploads({ seconds: URL_SECONDS, receiver: receiver(id) });
+    const body = `"impound check" tried here at ${new Date().toISOString()} whether this node reaches the store. No evidence. ${id}\n`;
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    const claim = { path: PATH, size: Buffer.byteLength(body), sha256 };
+    const order: ProbeOrder = { id, ...(await uploads.grants.grantObject(claim)), body };
+    const said = Promise.withResolvers<ProbedRequest>();
+    this.#running.set(id, { node, uploads, said: said.resolve });
+    try {
+      if (!(await desk.probe(node, order, AbortSignal.any([signal, AbortSignal.timeout(TAKEN_MILLISECONDS)]))))
+        return { outcome: 'silent' };
+      const request = await within(said.promise, SAID_MILLISECONDS, signal);
+      if (request === undefined) return { outcome: 'silent' };
+      const { milliseconds, failure } = request;
+      if (failure !== undefined) return { outcome: 'failed', milliseconds, ...failure };
+      if ((await uploads.grants.finished(claim)) !== undefined) return { outcome: 'stored', milliseconds };
+      const message = 'the agent says that it was stored, and the store does not have it';
+      return { outcome: 'failed', milliseconds, code: 'object-missing', message };
+    } finally {
+      this.#running.delete(id);
+      await own.finish();
+      await tidy(folder);
+    }
+  }
+
+  /** Throws a Problem 404 for one that this node was not given, or that nobody waits for any more. */
+  report(id: string, node: string, request: ProbedRequest): void {
+    const running = this.#running.get(id);
+    if (running?.node !== node) throw new Problem(404, 'not-found', 'nobody waits for this probe');
+    running.said(request);
+  }
+
+  /** Where the controller takes bytes of this probe. */
+  uploads(id: string): Uploads | undefined {
+    return this.#running.get(id)?.uploads;
+  }
+}
+
+async function within<T>(work: Promise<T>, milliseconds: number, signal: AbortSignal): Promise<T | undefined> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(milliseconds)]);
+  const over = Promise.withResolvers<undefined>();
+  const end = (): void => over.resolve(undefined);
+  late.addEventListener('abort', end, { once: true });
+  if (late.aborted) end();
+  try {
+    return await Promise.race([work, over.promise]);
+  } finally {
+    late.removeEventListener('abort', end);
+  }
+}
