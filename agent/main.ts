@@ -10,6 +10,7 @@ import type { NodeSettings } from './context.ts';
 import { hostAt } from './host/host.ts';
 import { captureFor } from './remote/capture.ts';
 import { openLink } from './remote/link.ts';
+import { probeStore } from './remote/probe.ts';
 import { nodeSettings } from './settings.ts';
 
 const FIRST_PAUSE = 250;
@@ -22,7 +23,22 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
   const name = await software();
   const host = hostAt(config.root);
   const settings = settingsOf(config, nodeSettings(host));
-  const link = await openLink({ url: config.controller, ca: config.ca, token: config.token, software: name, log });
+  let isProbing = false;
+  const link = await openLink({
+    ...{ url: config.controller, ca: config.ca, token: config.token, software: name, log, signal },
+    // one at a time, and beside everything else: a capture does not wait for it
+    probe(order) {
+      if (isProbing) return;
+      isProbing = true;
+      readFile(config.ca, 'utf8')
+        .then((ca) => probeStore(order, ca, signal))
+        .then((result) => link.probed(order.id, result))
+        .catch((error: unknown) => log.warn('a probe was not reported', { error: describeError(error) }))
+        .finally(() => {
+          isProbing = false;
+        });
+    },
+  });
   log.info('asking for work', { controller: config.controller, software: name });
   let pause = FIRST_PAUSE;
   while (!signal.aborted) {

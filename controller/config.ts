@@ -39,6 +39,8 @@ const file = z.strictObject({
   agents: z
     .strictObject({
       serviceAccount: z.string().default('impound-agent'),
+      /** PEM file with the authorities that agents are given, to know whether they take our certificate. */
+      authority: z.string().default('/etc/impound-ca/ca.crt'),
       /** Life of a granted URL. */
       grantSeconds: z.int().min(10).max(120).default(60),
       maxBytes: z

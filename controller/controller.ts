@@ -5,28 +5,35 @@ import { elect, type Kubernetes, type KubernetesObject, watchObjects, workQueue 
 import { AGENT_AUDIENCE, type NodeCapture } from '../protocol/index.ts';
 import { AgentDesk } from './agents/desk.ts';
 import { AGENT_LIMITS, type AgentLimits } from './agents/limits.ts';
+import { openProbes } from './agents/probe-store.ts';
 import { receiveBytes } from './agents/receive.ts';
+import { AgentRoll } from './agents/roll.ts';
 import { agentRoutes } from './agents/routes.ts';
 import { LiveCaptures, uidOf } from './captures/registry.ts';
 import { bundleStore, grantSecret, openSigner, openStore } from './captures/stores.ts';
 import { survey } from './captures/survey.ts';
 import type { ControllerConfig } from './config.ts';
 import { NODES } from './containment/node.ts';
+import { watchDenials } from './denials.ts';
 import { openEvents } from './events.ts';
 import { healthRoutes } from './health.ts';
+import { hearing } from './hearing.ts';
 import { identities } from './http/identities.ts';
 import { Problem } from './http/problem.ts';
 import { startServer } from './http/server.ts';
 import { metrics } from './metrics.ts';
 import { capturesByName, type Parsed, uidLookup } from './objects.ts';
 import { peoplesCaptures } from './people/access.ts';
+import { checks } from './people/check.ts';
+import { checkRoutes } from './people/check-routes.ts';
 import { peopleRoutes } from './people/routes.ts';
 import type { Reconciling } from './reconcile/phase.ts';
 import { reconcile } from './reconcile/reconcile.ts';
 import { CAPTURES, writeStatus } from './reconcile/status.ts';
 import { leadersSigner } from './signing.ts';
-import { sayWhoIsMissing, suspectsOf } from './standing.ts';
+import { afterOthers, sayWhoIsMissing, suspectsOf } from './standing.ts';
 import type { Tell } from './tell.ts';
+import { watchTrust } from './trust.ts';
 
 const LEASE = 'impound-controller';
 /** Captures worked on at once; each mostly waits. */
@@ -49,10 +56,11 @@ export interface Controller {
 }
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
-  const { config, kubernetes, software, log, signal } = options;
+  const { config, software, log, signal } = options;
   const { pod } = config;
   const clock = systemClock;
   const figures = metrics();
+  const { kubernetes, denied } = watchDenials(options.kubernetes, log, figures.denied);
   const [store, key, secret] = await Promise.all([openStore(config), openSigner(config), grantSecret(config)]);
   // a store that cannot be written to is known before anybody needs it
   await store.prepare();
@@ -65,6 +73,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const events = openEvents(kubernetes, { log, clock, instance: pod.name });
   const parsed: Parsed = capturesByName(log);
   const desk = new AgentDesk((uid, node) => parsed.isCollecting(uid, node));
+  const roll = new AgentRoll();
+  const probes = await openProbes(config, desk, secret);
   const signer = leadersSigner(key, () => election.isLeader());
   let steppedDown: string | undefined;
 
@@ -90,7 +100,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     events.emit({ type, reason, message, regarding: [own, node] });
   };
   const context = (): Reconciling => ({
-    ...{ kubernetes, config, clock, log, signer, software, store, live, desk, tell, steppedDown },
+    ...{ kubernetes, config, clock, log, signer, software, store, live, desk, tell, steppedDown, deaf: ears.deaf },
   });
   const underWay = together();
   const queue = workQueue({
@@ -144,19 +154,27 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const pods = watchObjects<KubernetesObject>({ kubernetes, path: podsPath, log, signal, changed: () => undefined });
   const nodeUid = uidLookup(kubernetes, NODES, (name) => nodes.get(name));
   const podUid = uidLookup(kubernetes, podsPath, (name) => pods.get(`${pod.namespace}/${name}`));
+  const ears = hearing({
+    ...{ namespace: pod.namespace, log, denied, distrust: () => trust.lately() },
+    isWanted: (node) => parsed.all().some(({ spec, status }) => spec.node === node && status?.phase === 'Collecting'),
+  });
   const who = identities({
     ...{ api: kubernetes, clock, namespace: pod.namespace, nodeUid, podUid },
     audience: AGENT_AUDIENCE,
     serviceAccount: config.agents.serviceAccount,
-    refused: figures.refusedToken,
+    refused(reason, claimed) {
+      figures.refusedToken(reason);
+      ears.refused({ reason, ...claimed });
+    },
   });
   const server = await startServer({
     routes: [
       ...healthRoutes({ metrics: figures, unready: () => unready() }),
       ...agentRoutes({
-        ...{ identities: who, desk, limits, assertLeader },
+        ...{ identities: who, desk, limits, assertLeader, roll, probes },
         live: (uid) => live.get(uid),
         refused: figures.refusedAgent,
+        unspoken: ears.unspoken,
         receive: receiveBytes(log),
       }),
       ...peopleRoutes({
@@ -168,19 +186,38 @@ export async function startController(options: ControllerOptions): Promise<Contr
           find: (name) => parsed.get(name),
         }),
       }),
+      ...checkRoutes({
+        ...{ identities: who, log, assertLeader },
+        checks: checks({
+          ...{ config, signer, software, desk, roll, probes, log },
+          isCapturing: (node) => live.isAgentBusy(node, ''),
+        }),
+      }),
     ],
     tls: { cert: config.listen.certificate, key: config.listen.key },
     ...{ host: config.listen.host, port: config.listen.port, log },
     observe: ({ route, status, seconds }) => figures.request(route, status, seconds),
   });
+  const trust = watchTrust({
+    ...{ clock, log, signal, authority: config.agents.authority },
+    serverName: new URL(config.service ?? `https://${LEASE}.${pod.namespace}.svc`).hostname,
+    own: { host: ownHost(config.listen.host), port: server.port },
+    served: () => server.certificates().served,
+    looked(distrust) {
+      figures.certificates(server.certificates());
+      figures.trusted(distrust === undefined);
+      turn.look();
+    },
+  });
   const host = pod.address.includes(':') ? `[${pod.address}]` : pod.address;
   const election = elect({
     ...{ kubernetes, namespace: pod.namespace, name: LEASE, identity: pod.name, log, signal },
     annotations: { 'impound.dev/address': `https://${host}:${server.port}` },
-    mayLead: () => watch.healthy && suspects().length === 0,
+    mayLead: () => watch.healthy && suspects().length === 0 && turn.may(),
     async led(over, taken) {
       steppedDown = taken.steppedDown;
       figures.leads(true);
+      roll.begin();
       for (const { metadata } of parsed.all()) queue.add(metadata.name);
       await aborted(over);
       figures.leads(false);
@@ -190,23 +227,39 @@ export async function startController(options: ControllerOptions): Promise<Contr
     },
   });
   const watch = watchObjects<KubernetesObject>({ kubernetes, path: CAPTURES, log, signal, changed });
+  const turn = afterOthers(
+    () => trust.distrust() === undefined,
+    () => (election.leader()?.identity ?? pod.name) !== pod.name,
+  );
   const standing = sayWhoIsMissing({
     ...{ pod, signal, captures: () => parsed.all() },
     anybodyLeads: () => election.isLeader() || election.leader() !== undefined,
     say: (capture, message, said) => writeStatus(kubernetes, clock, capture, { message, said }),
   });
-  const unready = (): string | undefined => (watch.healthy ? undefined : 'the NodeCaptures are not known yet');
+  const unready = (): string | undefined => {
+    if (!watch.healthy) return 'the NodeCaptures are not known yet';
+    const denial = denied();
+    if (denial !== undefined) return denial;
+    // agents hear from the one that leads why they do not trust it
+    return election.isLeader() ? undefined : trust.distrust()?.message;
+  };
 
   const end = async (): Promise<void> => {
     await aborted(signal);
     await Promise.all([server.close(GRACE_MILLISECONDS), election.ended, queue.stop()]);
     await Promise.race([events.settled(), sleep(GRACE_MILLISECONDS)]);
-    await Promise.all([watch.ended, nodes.ended, pods.ended, standing]);
+    await Promise.all([watch.ended, nodes.ended, pods.ended, standing, trust.ended]);
   };
   return {
     port: server.port,
     ended: end().catch((error) => log.error('it did not end in order', { error: describeError(error) })),
   };
+}
+
+/** Where this process reaches a server of its own that listens on `host`. */
+function ownHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  return host === '::' ? '::1' : host;
 }
 
 /** What is under way at once, to be waited for. */

@@ -1,5 +1,6 @@
 // What a monitor sees, in Prometheus' words: https://prometheus.io/docs/practices/naming/
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Certificates } from './http/certificate.ts';
 
 export interface Metrics {
   readonly text: () => Promise<string>;
@@ -13,6 +14,11 @@ export interface Metrics {
   /** What an agent was refused, by code. */
   readonly refusedAgent: (code: string) => void;
   readonly reconciled: (phase: string, outcome: 'done' | 'failed', seconds: number) => void;
+  readonly certificates: (certificates: Certificates) => void;
+  /** Whether agents can take what is served, as far as that is known. */
+  readonly trusted: (trusted: boolean) => void;
+  /** What the API server refused to this program. */
+  readonly denied: (verb: string, resource: string) => void;
 }
 
 export function metrics(): Metrics {
@@ -52,6 +58,23 @@ export function metrics(): Metrics {
     buckets: [0.01, 0.05, 0.2, 1, 5, 30],
     registers,
   });
+  const expiry = new Gauge({
+    name: 'impound_certificate_expiry_timestamp_seconds',
+    help: 'When the TLS certificate expires, in seconds since 1970: that which is served, and that of the Secret where it is refused.',
+    labelNames: ['certificate'],
+    registers,
+  });
+  const trusted = new Gauge({
+    name: 'impound_certificate_trusted',
+    help: 'Whether agents can take the TLS certificate that is served.',
+    registers,
+  });
+  const denials = new Counter({
+    name: 'impound_api_denied_total',
+    help: 'What the API server refused to the controller, by verb and resource: none where the manifests are applied.',
+    labelNames: ['verb', 'resource'],
+    registers,
+  });
   return {
     text: () => registry.metrics(),
     contentType: registry.contentType,
@@ -64,5 +87,12 @@ export function metrics(): Metrics {
     refusedToken: (reason) => tokens.inc({ reason }),
     refusedAgent: (code) => agents.inc({ code }),
     reconciled: (phase, outcome, seconds) => reconciles.observe({ phase, outcome }, seconds),
+    certificates({ served, refused }) {
+      expiry.set({ certificate: 'served' }, served.until.getTime() / 1000);
+      if (refused === undefined) expiry.remove({ certificate: 'refused' });
+      else expiry.set({ certificate: 'refused' }, refused.until.getTime() / 1000);
+    },
+    trusted: (is) => trusted.set(is ? 1 : 0),
+    denied: (verb, resource) => denials.inc({ verb, resource }),
   };
 }

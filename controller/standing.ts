@@ -8,6 +8,7 @@ const ACTIVE: readonly (string | undefined)[] = [undefined, 'Pending', 'Protecti
 /** Another replica takes over in a second, one that is started in some more. */
 const PATIENCE_MILLISECONDS = 15_000;
 const LOOK_MILLISECONDS = 1000;
+const YIELDING_MILLISECONDS = 10_000;
 const PREFIX = 'nobody may sign this capture';
 
 /** Evidence is still being taken, or is to be. */
@@ -23,6 +24,26 @@ export function suspectsOf(captures: Iterable<NodeCapture>, node: string): reado
       isActive(capture) &&
       !(capture.spec.cancel === true && capture.status?.bundle === undefined),
   );
+}
+
+export interface Turn {
+  /** To be called each second or so. */
+  look(): void;
+  may(): boolean;
+}
+
+/**
+ * Whether a replica may lead: one that agents do not take leaves it to others, and leads where no other has for a while,
+ * since it can still hold a node and say why nothing comes of it.
+ */
+export function afterOthers(isTaken: () => boolean, anotherLeads: () => boolean): Turn {
+  let led = performance.now();
+  return {
+    look() {
+      if (anotherLeads()) led = performance.now();
+    },
+    may: () => isTaken() || performance.now() - led > YIELDING_MILLISECONDS,
+  };
 }
 
 export interface Bystander {

@@ -48,6 +48,7 @@ export type ErrorCode =
   | 'controller-unreachable'
   | 'controller-denied'
   | 'controller-refused'
+  | 'controller-untrusted'
   | 'capture-over'
   | 'tsa-unavailable'
   | 'certificate-unreadable'

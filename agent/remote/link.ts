@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { describeError, errnoOf, ImpoundError, type Logger, retrying } from '../../evidence/index.ts';
+import { describeError, type Logger, type Patience, retrying } from '../../evidence/index.ts';
 import {
   type AgentCall,
   type CallResult,
@@ -12,16 +12,26 @@ import {
   type EndRequest,
   POLL_SECONDS,
   PROTOCOL_VERSIONS,
+  type ProbedRequest,
+  type ProbeOrder,
   pollReply,
   type SessionRequest,
   sessionReply,
 } from '../../protocol/index.ts';
+import { failure, isHopeful, linkError, needsAPerson, Refused } from './failure.ts';
+import { trouble } from './trouble.ts';
 
 const SILENCE_MILLISECONDS = 15_000;
 /** A poll that nobody answers in its time is as good as dead. */
 const POLL_MILLISECONDS = (POLL_SECONDS + 10) * 1000;
 /** For how long a capture waits for a controller that is away; another replica takes over in a fraction of it. */
 const PATIENCE = { milliseconds: 600_000, pauseMilliseconds: 2000 };
+/** Somebody waits for what became of a probe, and then no longer. */
+const PROBE_PATIENCE = { milliseconds: 10_000 };
+/** And one that is to end itself: its pod has a minute, and the next one waits for that. */
+const FAREWELL_MILLISECONDS = 20_000;
+/** Where only a person can help. */
+const HOPELESS_MILLISECONDS = 2000;
 const AUTHORITY_MILLISECONDS = 10_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Of a chain of replicas that each name another. */
@@ -36,15 +46,22 @@ export interface LinkOptions {
   readonly token: string;
   readonly software: string;
   readonly log: Logger;
+  /** When it aborts, the agent is to end. */
+  readonly signal?: AbortSignal;
+  /** Of this machine's addresses the one to speak from; the system chooses where absent. */
+  readonly localAddress?: string;
+  /** Told of a probe that came with a poll's answer; where it is absent, the controller sends none. */
+  readonly probe?: (order: ProbeOrder) => void;
 }
 
 /**
  * All throw ImpoundError: `capture-over` where the controller wants no more of it, `controller-denied`,
- * `controller-refused`, `controller-unreachable`, `aborted`.
+ * `controller-refused`, `controller-unreachable`, `controller-untrusted`, `aborted`.
  */
 export interface Link {
   /** Undefined where there is nothing to do yet. One try: whoever polls waits and asks again. */
   poll(signal: AbortSignal): Promise<CaptureOrder | undefined>;
+  probed(id: string, request: ProbedRequest): Promise<void>;
   begin(uid: string, request: SessionRequest): Promise<number>;
   calls(uid: string, session: number, calls: readonly AgentCall[]): Promise<Answered>;
   end(uid: string, request: EndRequest): Promise<void>;
@@ -57,33 +74,27 @@ export interface Answered {
   readonly stop: string | undefined;
 }
 
-/** What the controller said instead of an answer. */
-class Refused extends Error {
-  readonly status: number;
-  readonly leader: string | undefined;
-
-  constructor(status: number, message: string, leader: string | undefined) {
-    super(message);
-    this.status = status;
-    this.leader = leader;
-  }
-}
-
-export async function openLink({ url, ca, token, software, log }: LinkOptions): Promise<Link> {
+export async function openLink(options: LinkOptions): Promise<Link> {
+  const { url, ca, token, software, log, localAddress, probe } = options;
   const service = new URL(url);
   const authority = await authorityOf(ca);
-  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, ...(localAddress === undefined ? {} : { localAddress }) });
+  const troubled = trouble({ url: service, ca, log });
   /** The replica that leads, as far as it is known; else whichever the service leads to. */
   let leader: URL | undefined;
 
   const ask = async (path: string, body: object, milliseconds: number, signal?: AbortSignal): Promise<unknown> => {
     for (let redirects = 0; ; redirects++) {
+      const base = leader ?? service;
       try {
-        return await send({ base: leader ?? service, path, body, milliseconds, signal });
+        const answer = await send({ base, path, body, milliseconds, signal });
+        troubled.over();
+        return answer;
       } catch (error) {
         const named = error instanceof Refused && error.status === 421 ? error.leader : undefined;
         if (named === undefined || redirects >= MAX_REDIRECTS) {
           leader = undefined;
+          if (signal?.aborted !== true && isHopeful(error)) troubled.met(error, base);
           throw error;
         }
         leader = new URL(named);
@@ -115,10 +126,17 @@ export async function openLink({ url, ca, token, software, log }: LinkOptions): 
     outgoing.on('response', answered.resolve).on('error', answered.reject).end(bytes);
     return replyOf(await answered.promise);
   };
+  /** Who is to end does not wait as long as who is not. */
+  let endsAt: number | undefined;
+  options.signal?.addEventListener('abort', () => (endsAt = performance.now()), { once: true });
+  const isWorth = (error: unknown): boolean => {
+    const left = needsAPerson(error) ? HOPELESS_MILLISECONDS : FAREWELL_MILLISECONDS;
+    return isHopeful(error) && (endsAt === undefined || performance.now() - endsAt < left);
+  };
   /** Again and again as long as there is hope. */
-  const insist = async (path: string, body: object): Promise<unknown> => {
+  const insist = async (path: string, body: object, patience: Patience = PATIENCE): Promise<unknown> => {
     try {
-      return await retrying(() => ask(path, body, SILENCE_MILLISECONDS), isHopeful, PATIENCE);
+      return await retrying(() => ask(path, body, SILENCE_MILLISECONDS), isWorth, patience);
     } catch (error) {
       throw failure(error);
     }
@@ -128,12 +146,17 @@ export async function openLink({ url, ca, token, software, log }: LinkOptions): 
   return {
     async poll(signal) {
       try {
-        const body = { versions: PROTOCOL_VERSIONS, software };
-        const { capture } = pollReply.parse(await ask('/agent/v1/poll', body, POLL_MILLISECONDS, signal));
-        return capture ?? undefined;
+        const can = probe === undefined ? [] : ['probe'];
+        const body = { versions: PROTOCOL_VERSIONS, software, can, utc: new Date().toISOString() };
+        const reply = pollReply.parse(await ask('/agent/v1/poll', body, POLL_MILLISECONDS, signal));
+        if (reply.probe) probe?.(reply.probe);
+        return reply.capture ?? undefined;
       } catch (error) {
         throw failure(error);
       }
+    },
+    async probed(id, request) {
+      await insist(`/agent/v1/probes/${id}`, request, PROBE_PATIENCE);
     },
     async begin(uid, request) {
       return sessionReply.parse(await insist(pathOf(uid, 'session'), request)).session;
@@ -188,7 +211,7 @@ async function replyOf(answer: IncomingMessage): Promise<unknown> {
   const text = Buffer.concat(chunks).toString();
   const { statusCode = 0 } = answer;
   if (statusCode >= 200 && statusCode <= 299) return JSON.parse(text);
-  let told: { readonly detail?: unknown; readonly leader?: unknown } = {};
+  let told: { readonly detail?: unknown; readonly leader?: unknown; readonly code?: unknown } = {};
   try {
     told = JSON.parse(text) as typeof told;
   } catch {
@@ -196,35 +219,8 @@ async function replyOf(answer: IncomingMessage): Promise<unknown> {
   }
   const detail = typeof told.detail === 'string' ? told.detail.slice(0, 500) : `HTTP ${statusCode}`;
   const leader = typeof told.leader === 'string' && URL.canParse(told.leader) ? told.leader : undefined;
-  throw new Refused(statusCode, detail, leader);
-}
-
-/** A token may be between two of its lives, a replica between two leaders. */
-function isHopeful(error: unknown): boolean {
-  if (!(error instanceof Refused)) return !(error instanceof ImpoundError);
-  return error.status === 401 || error.status === 421 || error.status === 429 || error.status >= 500;
-}
-
-function failure(error: unknown): unknown {
-  if (error instanceof ImpoundError) return error;
-  if (error instanceof Refused) {
-    const { status, message } = error;
-    if (status === 404 || status === 409) return linkError('capture-over', message, error);
-    if (status === 401 || status === 403)
-      return linkError('controller-denied', `the controller does not take this agent's token: ${message}`, error);
-    return linkError('controller-refused', `the controller refused: ${message}`, error);
-  }
-  if (error instanceof Error && error.name === 'AbortError') return linkError('aborted', 'given up', error);
-  const reason = errnoOf(error) ?? describeError(error);
-  return linkError('controller-unreachable', `no answer from the controller: ${reason}`, error);
-}
-
-function linkError(
-  code: 'capture-over' | 'controller-denied' | 'controller-refused' | 'controller-unreachable' | 'aborted',
-  message: string,
-  cause?: unknown,
-): ImpoundError {
-  return new ImpoundError(code, message, { operation: 'ask the controller', cause });
+  const problem = typeof told.code === 'string' ? told.code : undefined;
+  throw new Refused(statusCode, detail, { problem, leader });
 }
 
 function silence(milliseconds: number): Error {

@@ -67,6 +67,8 @@ export class LiveCapture {
   readonly #opened = performance.now();
   #session: AgentSession | undefined;
   #heard: number | undefined;
+  /** When the agent was last known to be kept out by something else than itself. */
+  #pardoned = Number.NEGATIVE_INFINITY;
   #heardHere = false;
   #stop: { readonly reason: string; readonly at: number } | undefined;
   #closing = false;
@@ -121,6 +123,16 @@ export class LiveCapture {
    */
   get silence(): number {
     return performance.now() - (this.#heard ?? this.#awaited);
+  }
+
+  /** That part of its silence which nothing is known to excuse. */
+  get unexcused(): number {
+    return Math.min(this.silence, performance.now() - this.#pardoned);
+  }
+
+  /** Its agent could not be heard until now, whatever it said. */
+  pardon(): void {
+    this.#pardoned = performance.now();
   }
 
   /** Whether an agent has spoken to this very replica. */

@@ -19,7 +19,7 @@ import {
   silent,
 } from './reviewer.ts';
 import { reviewAccess } from './reviews.ts';
-import { tokenKey } from './token.ts';
+import { claimsOf, tokenKey } from './token.ts';
 
 export type { RefusalReason } from './reviewer.ts';
 
@@ -36,11 +36,18 @@ export interface IdentitiesOptions {
   readonly nodeUid: UidOf;
   /** Of the pod of this name in `namespace`. */
   readonly podUid: UidOf;
-  readonly refused?: (reason: RefusalReason) => void;
+  /** Who an agent's token says that it is of: nobody vouches for that. */
+  readonly refused?: (reason: RefusalReason, claimed: Claimed) => void;
   /** For how long a known agent is believed while the API server is silent, after its review has ended: 300 s. */
   readonly graceMilliseconds?: number;
 }
 
+export interface Claimed {
+  readonly node: string | undefined;
+  readonly pod: string | undefined;
+}
+
+const NOBODY: Claimed = { node: undefined, pod: undefined };
 const BOUND_MILLISECONDS = 3000;
 const RIGHT_MILLISECONDS = 10_000;
 const NO_RIGHT_MILLISECONDS = 2000;
@@ -53,17 +60,19 @@ export function identities(options: IdentitiesOptions): Identities {
   const { graceMilliseconds = 300_000 } = options;
   const now = (): number => clock.now().getTime();
   const username = `system:serviceaccount:${namespace}:${serviceAccount}`;
-  const refuse = (reason: RefusalReason, problem: Problem): never => {
-    refused(reason);
+  const refuse = (reason: RefusalReason, problem: Problem, claimed: Claimed = NOBODY): never => {
+    refused(reason, claimed);
     throw problem;
   };
   const agents = reviewer<AgentIdentity>({
-    ...{ api, now, refuse, audience },
+    ...{ api, now, audience },
+    refuse: (reason, problem, token) => refuse(reason, problem, token === undefined ? NOBODY : claimsOf(token)),
     grace: graceMilliseconds,
     read: (person) => agentOf(person, username),
   });
   const people = reviewer<PersonIdentity>({
-    ...{ api, now, refuse, audience: undefined },
+    ...{ api, now, audience: undefined },
+    refuse: (reason, problem) => refuse(reason, problem),
     grace: 0,
     read: (person) => person,
   });
@@ -80,7 +89,7 @@ export function identities(options: IdentitiesOptions): Identities {
       agents.forget(key);
       bound.delete(key);
       onceBound.delete(key);
-      refuse(found.reason, found.problem);
+      refuse(found.reason, found.problem, agent);
     }
     onceBound.set(key, true, now() + MAX_AGE_MILLISECONDS);
     bound.set(key, true, now() + BOUND_MILLISECONDS);

@@ -54,7 +54,8 @@ export type Reading<T> = T | Refusal;
 export interface ReviewerOptions<T> {
   readonly api: Kubernetes;
   readonly now: () => number;
-  readonly refuse: (reason: RefusalReason, problem: Problem) => never;
+  /** `token`: the one that was not taken, where it could be one. */
+  readonly refuse: (reason: RefusalReason, problem: Problem, token?: string) => never;
   readonly audience: string | undefined;
   readonly grace: number;
   readonly read: (person: PersonIdentity) => Reading<T>;
@@ -147,7 +148,7 @@ export function reviewer<T extends object>({
       const found = unknown.get(key) ?? (await asked(token, key, cached));
       if (isRefusal(found)) {
         const { status, detail, reason } = found;
-        return refuse(reason, status === 401 ? unauthenticated(detail) : new Problem(403, 'forbidden', detail));
+        return refuse(reason, status === 401 ? unauthenticated(detail) : new Problem(403, 'forbidden', detail), token);
       }
       return { identity: found.identity, key };
     },

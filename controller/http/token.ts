@@ -8,7 +8,13 @@ export interface Claims {
   /** Seconds since 1970. */
   readonly exp: number | undefined;
   readonly audiences: readonly string[];
+  /** That the token is bound to, of a service account's: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/ */
+  readonly node: string | undefined;
+  readonly pod: string | undefined;
 }
+
+/** Of a node or a pod (RFC 1123); anything else is no name. */
+const NAME = /^[a-z0-9][a-z0-9.-]{0,252}$/;
 
 export function isToken(token: string): boolean {
   return token.length <= MAX_CHARACTERS && /^[A-Za-z0-9._~+/-]+=*$/.test(token);
@@ -23,10 +29,22 @@ export function claimsOf(token: string): Claims | undefined {
     if (typeof claims !== 'object' || claims === null) return undefined;
     const { exp, aud } = claims as { readonly exp?: unknown; readonly aud?: unknown };
     const audiences = (Array.isArray(aud) ? aud : [aud]).filter((one): one is string => typeof one === 'string');
-    return { exp: typeof exp === 'number' ? exp : undefined, audiences };
+    const { node, pod } = boundTo(claims);
+    return { exp: typeof exp === 'number' ? exp : undefined, audiences, node, pod };
   } catch {
     return undefined;
   }
+}
+
+function boundTo(claims: object): Pick<Claims, 'node' | 'pod'> {
+  const { 'kubernetes.io': bound } = claims as {
+    readonly 'kubernetes.io'?: { readonly [kind: string]: unknown } | null;
+  };
+  const nameOf = (kind: string): string | undefined => {
+    const { name } = (bound?.[kind] ?? {}) as { readonly name?: unknown };
+    return typeof name === 'string' && NAME.test(name) ? name : undefined;
+  };
+  return { node: nameOf('node'), pod: nameOf('pod') };
 }
 
 /** What a token is kept under, so that a dump of the memory has none of them. */

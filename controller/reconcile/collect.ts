@@ -1,6 +1,7 @@
 // Collecting: the agent works; here is watched how far it is, whether it is still heard, and when it is enough.
 import { type NodeCapture, SILENCE_SECONDS } from '../../protocol/index.ts';
 import type { LiveCapture } from '../captures/live.ts';
+import type { Deaf } from '../hearing.ts';
 import { DEADLINE, secondsLeft } from './deadline.ts';
 import { after, isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
 import { bundleOf, CLOSED } from './protect.ts';
@@ -8,6 +9,8 @@ import { type Said, writeStatus } from './status.ts';
 
 /** A silent agent's pod may come back as another: for so long, its silence included, the bundle is left open for it. */
 const RETURN_SECONDS = 60;
+/** An agent says something each five seconds: before, nothing is wrong. */
+const QUIET_SECONDS = 6;
 /** An agent that was told to stop, or that is at its last artefact, gets so long; so does the survey. */
 const FAREWELL_SECONDS = 20;
 const LOOK_MILLISECONDS = 1000;
@@ -32,7 +35,7 @@ export const collect: PhaseFunction = async (capture, context) => {
   if ((opened.stopSeconds ?? 0) > FAREWELL_SECONDS) live.endSurvey(uid);
   const surveyed = live.survey(capture);
   await opened.recordRefusals();
-  const state = agentState(opened);
+  const state = agentState(opened, context);
   await recordContact(capture, opened, state, context);
   if (surveyed && (state.kind === 'ended' || state.kind === 'gone')) {
     const said = collected(state, opened);
@@ -49,19 +52,23 @@ export const collect: PhaseFunction = async (capture, context) => {
 
 type AgentState =
   | { readonly kind: 'working'; readonly begun: boolean; readonly seconds: number }
-  | { readonly kind: 'silent'; readonly seconds: number }
+  /** `deaf`: for this reason, as far as is known here, so that it is waited for. */
+  | { readonly kind: 'silent'; readonly seconds: number; readonly deaf: Deaf | undefined }
   | { readonly kind: 'ended'; readonly seconds: number }
   /** Nothing more is waited for. */
   | { readonly kind: 'gone'; readonly why: 'AgentSilent' | 'Stopped'; readonly seconds: number };
 
-function agentState(live: LiveCapture): AgentState {
-  const { session, stopSeconds } = live;
+function agentState(live: LiveCapture, { deaf: reasonOf }: Reconciling): AgentState {
+  const { session, stopSeconds, node } = live;
   const seconds = live.silence / 1000;
   if (live.agentDone) return { kind: 'ended', seconds };
   if (stopSeconds !== undefined && (session === undefined || stopSeconds > FAREWELL_SECONDS))
     return { kind: 'gone', why: 'Stopped', seconds };
-  if (seconds > RETURN_SECONDS) return { kind: 'gone', why: 'AgentSilent', seconds };
-  if (seconds > SILENCE_SECONDS) return { kind: 'silent', seconds };
+  const deaf = seconds > QUIET_SECONDS ? reasonOf(node) : undefined;
+  if (deaf !== undefined) live.pardon();
+  const unexcused = live.unexcused / 1000;
+  if (unexcused > RETURN_SECONDS) return { kind: 'gone', why: 'AgentSilent', seconds };
+  if (seconds > SILENCE_SECONDS || deaf !== undefined) return { kind: 'silent', seconds, deaf };
   return { kind: 'working', begun: session !== undefined, seconds };
 }
 
@@ -69,9 +76,11 @@ function agentState(live: LiveCapture): AgentState {
 async function recordContact(
   capture: NodeCapture,
   live: LiveCapture,
-  { kind, seconds }: AgentState,
+  state: AgentState,
   { tell, config, clock }: Reconciling,
 ): Promise<void> {
+  const { kind, seconds } = state;
+  const deaf = state.kind === 'silent' ? state.deaf : undefined;
   const { node } = capture.spec;
   const known = live.lastOf('note', SILENT) > live.lastOf('note', BACK);
   const agent = live.session?.identity.pod ?? null;
@@ -82,7 +91,9 @@ async function recordContact(
   }
   if (known || seconds <= SILENCE_SECONDS || kind === 'working' || kind === 'ended') return;
   const since = new Date(clock.now().getTime() - seconds * 1000).toISOString();
-  await live.chain.append('note', { reason: SILENT, node, agent, since, seconds: Math.round(seconds) });
+  const cause = deaf === undefined ? {} : { cause: deaf.reason };
+  await live.chain.append('note', { reason: SILENT, node, agent, since, seconds: Math.round(seconds), ...cause });
+  if (deaf !== undefined) return tell(capture, 'Warning', deaf.reason, deaf.message);
   const where = `kubectl get pods -n ${config.pod.namespace} --field-selector spec.nodeName=${node}`;
   const message = `nothing was heard of the agent on ${node} for ${Math.round(seconds)} s: ${where}`;
   tell(capture, 'Warning', 'AgentSilent', message);
@@ -91,6 +102,7 @@ async function recordContact(
 function collecting(state: AgentState): Said {
   const base = { type: 'Collected', status: 'False' } as const;
   if (state.kind === 'silent') {
+    if (state.deaf !== undefined) return { ...base, ...state.deaf };
     const message = `nothing is heard of the agent; what exists is sealed where it does not come back within ${RETURN_SECONDS} s of silence`;
     return { ...base, reason: 'AgentSilent', message };
   }

@@ -5,6 +5,7 @@ import type { NodeCapture } from '../../protocol/index.ts';
 import type { AgentDesk } from '../agents/desk.ts';
 import type { LiveCaptures } from '../captures/registry.ts';
 import type { ControllerConfig } from '../config.ts';
+import type { Deaf } from '../hearing.ts';
 import type { Tell } from '../tell.ts';
 
 export interface Reconciling {
@@ -19,6 +20,8 @@ export interface Reconciling {
   readonly live: LiveCaptures;
   readonly desk: AgentDesk;
   readonly tell: Tell;
+  /** Why the node's agent is not heard, where something is known to be in its way. */
+  readonly deaf: (node: string) => Deaf | undefined;
   /** Note of the replica that led before and stood on a suspect node. */
   readonly steppedDown: string | undefined;
 }

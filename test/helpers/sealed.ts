@@ -12,14 +12,17 @@ export interface GapRow {
   readonly names: readonly string[];
 }
 
-export async function storeOf({ s3 }: Impound, { status }: NodeCapture): Promise<Store> {
+/** However Impound was started. */
+type Stored = Pick<Impound, 's3'>;
+
+export async function storeOf({ s3 }: Stored, { status }: NodeCapture): Promise<Store> {
   const [bucket = '', ...prefix] = (status?.bundle?.url ?? '').replace('s3://', '').split('/');
   const { endpoint, region, accessKeyId, secretAccessKey } = s3;
   const place = { bucket, prefix: prefix.join('/'), endpoint, region };
   return openS3Store({ ...place, credentials: { accessKeyId, secretAccessKey } });
 }
 
-export async function chainOf(impound: Impound, capture: NodeCapture): Promise<readonly ChainEntry[]> {
+export async function chainOf(impound: Stored, capture: NodeCapture): Promise<readonly ChainEntry[]> {
   return readChain(await storeOf(impound, capture));
 }
 
@@ -32,22 +35,26 @@ export function notes(chain: readonly ChainEntry[], reason: string): readonly Re
 }
 
 /** `impound verify --strict` with the controller's key, up to the head that the status has. */
-export function verified({ publicKey, aws }: Impound, { status }: NodeCapture, home: string): Promise<Ran> {
+export function verified(
+  { publicKey, aws }: Pick<Impound, 'publicKey' | 'aws'>,
+  { status }: NodeCapture,
+  home: string,
+): Promise<Ran> {
   const { url = '', head } = status?.bundle ?? {};
   const words = ['verify', url, '--strict', '--key', publicKey, '--head', `${head?.sequence}:${head?.sha256}`];
   return cli(words, { home, env: { ...aws, AWS_EC2_METADATA_DISABLED: 'true' } });
 }
 
-export async function gapsOf(impound: Impound, capture: NodeCapture): Promise<readonly GapRow[]> {
+export async function gapsOf(impound: Stored, capture: NodeCapture): Promise<readonly GapRow[]> {
   const rows: readonly object[] = rowsOf(await read(impound, capture, 'data/00-meta/gaps.jsonl'));
   return rows as readonly GapRow[];
 }
 
-export async function coverageOf(impound: Impound, capture: NodeCapture): Promise<Coverage> {
+export async function coverageOf(impound: Stored, capture: NodeCapture): Promise<Coverage> {
   return JSON.parse((await read(impound, capture, 'data/00-meta/coverage.json')).toString()) as Coverage;
 }
 
-async function read(impound: Impound, capture: NodeCapture, path: string): Promise<Buffer> {
+async function read(impound: Stored, capture: NodeCapture, path: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of (await storeOf(impound, capture)).read(path)) chunks.push(chunk);
   return Buffer.concat(chunks);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { startServer } from '../../../controller/http/server.ts';
 import type { Logger } from '../../../evidence/index.ts';
+import { makeAuthority } from '../../helpers/authority.ts';
 import { temporaryFolder } from '../../helpers/temporary.ts';
 import { type Pair, selfSigned } from './certificates.ts';
 
@@ -46,6 +47,16 @@ async function secretFolder(t: TestContext) {
   return { files, put };
 }
 
+function kept() {
+  const logged: string[] = [];
+  const at =
+    (level: string) =>
+    (message: string, fields: object = {}): void =>
+      void logged.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  const log: Logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  return { log, logged };
+}
+
 test('a new pair is shown to new connections, a broken one is logged and the good one stays', async (t) => {
   const made = await temporaryFolder(t);
   const [first, second, third] = await Promise.all(['first', 'second', 'third'].map((name) => selfSigned(made, name)));
@@ -80,6 +91,65 @@ test('a new pair is shown to new connections, a broken one is logged and the goo
   await within(5, async () => (await shown(server.port)) === 'third');
   assert.equal(broken(), 2);
   assert.ok(logged.every((line) => !line.includes('PRIVATE KEY')));
+});
+
+test('one that has expired does not take the place of one that has not, and is said', async (t) => {
+  const made = await temporaryFolder(t);
+  const authority = await makeAuthority(made, 'authority');
+  const [good, old, newer] = await Promise.all([
+    authority.sign('good', 'IP:127.0.0.1'),
+    authority.sign('old', 'IP:127.0.0.1', -1),
+    authority.sign('newer', 'IP:127.0.0.1'),
+  ]);
+  const { files, put } = await secretFolder(t);
+  const { log, logged } = kept();
+  await put(old.cert, old.key);
+  const server = await startServer({ routes: [], tls: files, host: '127.0.0.1', port: 0, log });
+  t.after(() => server.close(0));
+  assert.equal(await shown(server.port), 'old', 'it serves nothing better, and says so');
+  assert.match(
+    logged.join('\n'),
+    /^error the TLS certificate has expired, .*Secret impound-controller-tls.*"code":"certificate-expired".*"subject":"CN=old"/,
+  );
+
+  await put(good.cert, good.key);
+  await within(5, async () => (await shown(server.port)) === 'good');
+  await put(old.cert, old.key);
+  await within(5, () => server.certificates().refused?.subject === 'CN=old');
+  assert.equal(await shown(server.port), 'good');
+  await sleep(4500); // two more looks
+  const refusals = logged.filter((line) => line.includes('the one before stays'));
+  assert.equal(refusals.length, 1);
+  assert.match(refusals[0] ?? '', /^error .*"code":"certificate-expired".*"servedUntil":"20/);
+  assert.equal(server.certificates().served.subject, 'CN=good');
+
+  await put(newer.cert, newer.key);
+  await within(5, async () => (await shown(server.port)) === 'newer');
+  assert.equal(server.certificates().refused, undefined);
+});
+
+test('where the one that is served ends itself, whatever stands in the files is served', async (t) => {
+  const made = await temporaryFolder(t);
+  const authority = await makeAuthority(made, 'authority');
+  const [good, old] = await Promise.all([
+    authority.sign('good', 'IP:127.0.0.1', 1),
+    authority.sign('old', 'IP:127.0.0.1', -1),
+  ]);
+  const { files, put } = await secretFolder(t);
+  const { log, logged } = kept();
+  let ahead = 0;
+  const clock = { now: () => new Date(Date.now() + ahead) };
+  await put(good.cert, good.key);
+  const server = await startServer({ routes: [], tls: files, host: '127.0.0.1', port: 0, log, clock });
+  t.after(() => server.close(0));
+  ahead = 20 * 3600_000;
+  await within(5, () => logged.some((line) => /^warn .*expires soon.*certificate-expires-soon/.test(line)));
+  await put(old.cert, old.key);
+  await within(5, () => server.certificates().refused !== undefined);
+  assert.equal(await shown(server.port), 'good');
+  ahead = 25 * 3600_000;
+  await within(5, async () => (await shown(server.port)) === 'old');
+  await within(5, () => logged.some((line) => /^error the TLS certificate has expired/.test(line)));
 });
 
 test('a server does not start with a pair that is none', async (t) => {
