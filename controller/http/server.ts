@@ -3,18 +3,25 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, ImpoundError, type Logger } from '../../evidence/index.ts';
+import { type Clock, describeError, ImpoundError, type Logger, systemClock } from '../../evidence/index.ts';
 import { type Exchange, problemOf, STALL_MILLISECONDS, sendProblem, sendReply } from './answer.ts';
 import { makeCall } from './call.ts';
-import { readPair, stateOf, type TlsFiles, watchPair } from './certificate.ts';
+import { type Certificates, readPair, stateOf, type TlsFiles, watchPair } from './certificate.ts';
 import { Problem } from './problem.ts';
 import type { Route } from './route.ts';
 import { makeRouter, type Router } from './router.ts';
 
 const MAX_HEADER_BYTES = 24 * 1024;
-/** A client may be behind a port-forward or an Ingress with others, but nobody takes all. */
-const MAX_CONNECTIONS = 1024;
+/**
+ * One with a long poll takes 76 KiB of the process, measured with 1,000 and with 4,000 of them: so many are taken as fit into
+ * half of its memory. Of 512 MiB these are 3,276: 1,000 nodes' agents, 50 captures among them, and people.
+ */
+const CONNECTION_BYTES = 80 * 1024;
+const FEWEST_CONNECTIONS = 512;
+const MOST_CONNECTIONS = 16_384;
+/** A client may be behind a port-forward or an Ingress with others, but nobody takes all. An agent has 16 at most. */
 const MAX_CONNECTIONS_OF_ADDRESS = 256;
 /** Requests that a client sends on one connection without awaiting their answers. */
 const MAX_PIPELINED = 4;
@@ -43,24 +50,28 @@ export interface ServerOptions {
   readonly port: number;
   readonly log: Logger;
   readonly observe?: (observation: Observation) => void;
+  readonly clock?: Clock;
 }
 
 export interface Server {
   readonly port: number;
+  certificates(): Certificates;
   /** Takes nothing more, aborts what waits, and lets what runs end within this time. A second call awaits the first. */
   close(graceMilliseconds: number): Promise<void>;
 }
 
 /** Throws where certificate and key cannot be used, or the port is taken. */
-export async function startServer({ routes, tls, host, port, log, observe }: ServerOptions): Promise<Server> {
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { routes, tls, host, port, log, observe, clock = systemClock } = options;
   const router = makeRouter(routes);
   const state = await stateOf(tls);
+  const pair = await readPair(tls);
   const stopping = new AbortController();
   const calls = new Set<Promise<void>>();
   const running = new Set<() => void>();
   const server = createServer(
     {
-      ...(await readPair(tls)),
+      ...{ cert: pair.cert, key: pair.key },
       minVersion: 'TLSv1.2',
       handshakeTimeout: HEADERS_MILLISECONDS,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -81,14 +92,24 @@ export async function startServer({ routes, tls, host, port, log, observe }: Ser
       });
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = mostConnections(
+    Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
+  );
   const sockets = limitAddresses(server);
   server.listen(port, host);
   await once(server, 'listening');
-  const endWatch = watchPair(tls, log, (pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }), state);
+  let certificates: Certificates = { served: pair.leaf };
+  const endWatch = watchPair({
+    ...{ files: tls, first: { pair, state }, clock, log },
+    told(now) {
+      certificates = now;
+    },
+    renewed: ({ cert, key }) => server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' }),
+  });
   let closed: Promise<void> | undefined;
   return {
     port: (server.address() as AddressInfo).port,
+    certificates: () => certificates,
     close(graceMilliseconds) {
       closed ??= (async () => {
         endWatch();
@@ -191,6 +212,12 @@ function isAbort(error: unknown): boolean {
 
 function errorCode(error: unknown): string | undefined {
   return error instanceof ImpoundError ? error.code : undefined;
+}
+
+/** `memory` in bytes: what the process may have. */
+export function mostConnections(memory: number): number {
+  const fitting = Math.floor(memory / 2 / CONNECTION_BYTES);
+  return Math.min(Math.max(fitting, FEWEST_CONNECTIONS), MOST_CONNECTIONS);
 }
 
 const pipelined = new WeakMap<Socket, number>();

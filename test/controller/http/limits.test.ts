@@ -5,6 +5,7 @@ import { connect as connectPlain } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
+import { mostConnections } from '../../../controller/http/server.ts';
 import { opened, route, start } from './serving.ts';
 
 test('it ends in order: what waits is let go, what is being answered is answered, what hangs is cut', async (t) => {
@@ -69,4 +70,11 @@ test('one address does not take all connections', async (t) => {
   for (const socket of sockets) socket.destroy();
   while (refused < 300) await sleep(20);
   assert.equal((await client.ask('/here')).status, 200);
+});
+
+test('as many connections are taken as memory is there for, within bounds', () => {
+  const mebibytes = 1024 ** 2;
+  assert.equal(mostConnections(512 * mebibytes), 3276);
+  assert.equal(mostConnections(64 * mebibytes), 512);
+  assert.equal(mostConnections(64 * 1024 * mebibytes), 16_384);
 });
