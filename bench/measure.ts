@@ -8,6 +8,9 @@ export const checkout = join(import.meta.dirname, import.meta.dirname.endsWith('
 
 const main = join(checkout, 'dist/cli/main.js');
 
+/** As bin/impound and the images set them. */
+export const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072' };
+
 /** A node with much on it, as node.ts makes it. */
 export interface BusyNode {
   /** For what is written meanwhile; removed with the node. */
@@ -88,7 +91,7 @@ export async function runProgram(
 
 /** The built program's capture of this machine, with the environment that bin/impound gives it. Its key is in `folder`. */
 export function runImpound(folder: string, words: readonly string[]): Promise<Ran> {
-  const env = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072', ...process.env, XDG_CONFIG_HOME: folder };
+  const env = { ...ALLOCATOR, ...process.env, XDG_CONFIG_HOME: folder };
   return runProgram(process.execPath, [main, 'capture', '--local', '--quiet', ...words], env);
 }
 

@@ -1,10 +1,12 @@
-// Prints the figures of this machine beside floors measured in the same run: make bench [ROUNDS=5].
+// Prints the figures of this machine beside floors measured in the same run: make bench [ROUNDS=5] [NODES=1000].
 import { join } from 'node:path';
 import { table } from '../cli/terminal/text.ts';
 import { measureAge } from './age.ts';
+import { measureAgent } from './agent.ts';
 import { measureBulk } from './bulk.ts';
 import { measureCluster } from './cluster.ts';
 import { measureDisk } from './disk.ts';
+import { measureFleet } from './fleet.ts';
 import { checkout, type Measured, median, runProgram } from './measure.ts';
 import { measureMemory } from './memory.ts';
 import { measureNode, onBusyNode } from './node.ts';
@@ -13,11 +15,13 @@ import { measureS3 } from './s3.ts';
 
 const rounds = Number(process.env.ROUNDS ?? 5);
 const gibibytes = Number(process.env.GIB ?? 4);
+const nodes = Number(process.env.NODES ?? 1000);
 
 const started = await startUp();
-const { node, peers } = await onBusyNode(async (node) => ({
+const { node, peers, agent } = await onBusyNode(async (node) => ({
   node: await measureNode(node, rounds),
   peers: await measurePeers(node),
+  agent: await measureAgent(),
 }));
 const results: Measured[] = [
   started,
@@ -25,7 +29,9 @@ const results: Measured[] = [
   ...(await measureBulk(rounds)),
   ...(await measureAge(rounds)),
   ...(await measureS3(rounds)),
+  ...agent,
   ...(await measureCluster(rounds)),
+  ...(await measureFleet(nodes)),
   ...(await measureDisk(rounds)),
   await measureMemory(gibibytes),
 ];
