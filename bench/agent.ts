@@ -3,11 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { components } from '../test/testbed/components.ts';
 import { IMPOUND_COMPONENTS, startImpound } from '../test/testbed/impound.ts';
 import { lacking } from '../test/testbed/probe.ts';
-import { forgetPeak, useOf } from './fleet/gauge.ts';
+import { useOf } from './fleet/gauge.ts';
 import { ALLOCATOR, type Measured } from './measure.ts';
 
 const ASLEEP_MILLISECONDS = 5000;
 const CAPTURES = 2;
+const PATIENCE_SECONDS = 600;
+const LOOK_MILLISECONDS = 100;
 /** As the manifests limit it. */
 const BYTES = 256 * 1024 ** 2;
 
@@ -21,22 +23,32 @@ export async function measureAgent(): Promise<readonly Measured[]> {
     const impound = await startImpound({ after: (end) => void ends.push(end) });
     const { pid } = impound.agent('node1').program;
     await sleep(ASLEEP_MILLISECONDS);
-    const fresh = await useOf(pid);
-    await forgetPeak(pid);
+    const asleep = (await useOf(pid)).anonymous;
+    const peaks: number[] = [];
     for (let number = 1; number <= CAPTURES; number++) {
-      await impound.capture(`standard-${number}`, { profile: 'standard' });
-      await impound.untilPhase(`standard-${number}`, 600, 'Sealed', 'Failed', 'Cancelled');
-      await impound.patch(`standard-${number}`, { release: true });
-      await impound.untilPhase(`standard-${number}`, 30, 'Released');
+      const name = `standard-${number}`;
+      await impound.capture(name, { profile: 'standard' });
+      peaks.push(await peakUntil(pid, impound.untilPhase(name, PATIENCE_SECONDS, 'Sealed', 'Failed', 'Cancelled')));
+      await impound.patch(name, { release: true });
+      await impound.untilPhase(name, 30, 'Released');
     }
-    const { peak } = await useOf(pid);
     return [
-      row('the agent asleep: memory', fresh.rss),
-      row(`${CAPTURES} captures of profile standard: its peak memory`, peak),
+      row('the agent asleep: memory of its own', asleep),
+      ...peaks.map((peak, index) => row(`  capture ${index + 1} of profile standard: its peak`, peak)),
     ];
   } finally {
     for (const end of ends.reverse()) await end();
   }
+}
+
+async function peakUntil(pid: number, work: Promise<unknown>): Promise<number> {
+  let peak = 0;
+  const look = async (): Promise<void> => {
+    peak = Math.max(peak, (await useOf(pid)).anonymous);
+  };
+  const timer = setInterval(() => void look().catch(() => undefined), LOOK_MILLISECONDS); // its end is met by `work`
+  await work.finally(() => clearInterval(timer));
+  return peak;
 }
 
 function row(what: string, bytes: number): Measured {

@@ -11,6 +11,8 @@ const ANSWER_MILLISECONDS = 10_000;
 export interface Use {
   readonly cpuSeconds: number;
   readonly rss: number;
+  /** Its own: without pages of files, which the kernel takes back where memory is short. */
+  readonly anonymous: number;
   /** Largest resident set since `forgetPeak`. */
   readonly peak: number;
 }
@@ -22,6 +24,7 @@ export async function useOf(pid: number): Promise<Use> {
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS,
     rss: 1024 * kilobytes('VmRSS'),
+    anonymous: 1024 * kilobytes('RssAnon'),
     peak: 1024 * kilobytes('VmHWM'),
   };
 }

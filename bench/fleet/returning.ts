@@ -4,8 +4,8 @@ import { REPLICAS } from './bed.ts';
 import { type Fleet, isReview, memoryRow, otherThan, row, seconds } from './fleet.ts';
 import { apiRequests, forgetPeak, tally, useOf } from './gauge.ts';
 
-/** A lease that is left to lapse lasts 15 s, an agent's longest pause 10 s. */
-const WANTED_SECONDS = 30;
+/** A lease that is left to lapse lasts 15 s, an agent's longest pause 10 s, and it may try once in vain. */
+const WANTED_SECONDS = 40;
 const PATIENCE_SECONDS = 120;
 
 /** Ended "SIGTERM" in order, "SIGKILL" without a word. */

@@ -35,20 +35,8 @@ const EXPIRED = /has expired, by this node's clock: put a valid one into the Sec
 const UNKNOWN = /of none of the authorities that this agent is given: .*ConfigMap impound-ca/;
 const WATCH = { watchSeconds: 8 };
 
-const scenario = await fileBed(INSTALLED_COMPONENTS, startBed);
+const scenario = await fileBed(INSTALLED_COMPONENTS, () => startInstalled({ after }));
 const home = await fileTemporaryFolder();
-
-/** With what agents are given in the replicas too, so that they know. */
-async function startBed(): Promise<Installed> {
-  const installed = await startInstalled({ after });
-  const volumes = [{ name: 'ca', configMap: { name: 'impound-ca' } }];
-  const volumeMounts = [{ name: 'ca', mountPath: '/etc/impound-ca', readOnly: true }];
-  const spec = { template: { spec: { volumes, containers: [{ name: 'controller', volumeMounts }] } } };
-  const { cluster, namespace } = installed;
-  await cluster.kubectl('patch', 'deploy', 'impound-controller', '-n', namespace, '-p', JSON.stringify({ spec }));
-  await rolledOut(installed);
-  return installed;
-}
 
 async function rolledOut({ cluster, namespace }: Installed): Promise<void> {
   await cluster.kubectl('rollout', 'status', '-n', namespace, 'deployment/impound-controller', '--timeout=60s');
