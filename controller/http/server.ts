@@ -16,7 +16,7 @@ import { makeRouter, type Router } from './router.ts';
 const MAX_HEADER_BYTES = 24 * 1024;
 /**
  * One with a long poll takes 76 KiB of the process, measured with 1,000 and with 4,000 of them: so many are taken as fit into
- * half of its memory. Of 512 MiB these are 3,276: 1,000 nodes' agents, 50 captures among them, and people.
+ * half of its memory. Of 512 MiB these would be 3,276: 1,000 nodes' agents, 50 captures among them, and people.
  */
 const CONNECTION_BYTES = 80 * 1024;
 const FEWEST_CONNECTIONS = 512;
