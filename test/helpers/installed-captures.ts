@@ -60,7 +60,7 @@ export async function until(
 /** Its agent is at work, and has stored something. */
 export async function begin(installed: Installed, name: string, spec: Partial<NodeCaptureRequest>): Promise<void> {
   await capture(installed, name, spec);
-  await until(installed, name, 40, ({ status }) => status?.session !== undefined && (status.artefacts ?? 0) > 15);
+  await until(installed, name, 120, ({ status }) => status?.session !== undefined && (status.artefacts ?? 0) > 15);
 }
 
 export function conditionOf({ status }: NodeCapture, type: string) {
