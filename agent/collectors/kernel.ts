@@ -5,10 +5,10 @@ import type { NodeContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { readWhole } from '../host/kernel-file.ts';
 import { listedObjects } from './kernel/bpftool.ts';
-import { kmsgRecords, kmsgRow } from './kernel/dmesg.ts';
 import { ebpfRows } from './kernel/ebpf.ts';
 import { handlerRows } from './kernel/handlers.ts';
 import { keyRows } from './kernel/keyrings.ts';
+import { kernelLog } from './kernel/log.ts';
 import { moduleTable } from './kernel/modules.ts';
 import { ftrace, probeRows } from './kernel/probes.ts';
 import { rawMembers } from './kernel/raw.ts';
@@ -40,7 +40,8 @@ export const kernel = Object.freeze({
   ],
   needs: [
     { kind: 'path', name: '/proc', without: 'nothing but what sysfs has' },
-    { kind: 'path', name: '/dev/kmsg', without: 'dmesg' },
+    { kind: 'path', name: '/dev/kmsg', without: 'sequence numbers and dictionaries of dmesg, and what was cleared' },
+    { kind: 'program', name: 'dmesg', without: "dmesg where /dev/kmsg may not be opened, or is not the kernel's" },
     { kind: 'path', name: '/sys/kernel/tracing', without: 'kprobe events and ftrace' },
     { kind: 'program', name: 'bpftool', without: 'eBPF objects that no process holds and nothing pins' },
     { kind: 'capability', name: 'CAP_SYSLOG', without: 'addresses in kallsyms, and dmesg where it is restricted' },
@@ -74,7 +75,8 @@ async function* collect(context: NodeContext): ReturnType<Collector<NodeContext>
   yield table('modules', '/proc/modules, /sys/module, /proc/kallsyms', modules.rows);
   const taint = taintOf(host, modules.taints, gaps);
   if (taint !== undefined) yield document('taint', '/proc/sys/kernel/tainted', taint);
-  const log = finishing(table('dmesg', '/dev/kmsg', dmesg(host, gaps, signal)), signal);
+  const { source, rows } = kernelLog(context, gaps);
+  const log = finishing(table('dmesg', source, rows), signal);
   yield log.artefact;
   const processes = await context.walk.index();
   yield table('handlers', '/proc, /sys', [...handlerRows(host, processes, gaps)]);
@@ -104,22 +106,6 @@ function taintOf(host: Host, moduleTaints: string | undefined, gaps: GapReport[]
   const taint = decodeTaint(found.bytes.toString('latin1'), moduleTaints);
   if (taint === undefined) gaps.push(gap('failed', shown, 'not a number: the value is in sysctls.jsonl'));
   return taint;
-}
-
-/** Rows of the log; the kernel's times count from boot, which /proc/stat has in seconds since the epoch. */
-async function* dmesg(host: Host, gaps: GapReport[], signal: AbortSignal): AsyncGenerator<Record<string, unknown>> {
-  const stat = readWhole(`${host.proc}/stat`, 1024 * 1024);
-  const boot = stat.kind === 'whole' ? /^btime (\d{1,12})$/m.exec(stat.bytes.toString('latin1'))?.[1] : undefined;
-  const bootUtcMs = boot === undefined ? undefined : Number(boot) * 1000;
-  let bad = 0;
-  for await (const record of kmsgRecords(host.path('dev/kmsg'), gaps, signal)) {
-    const row = kmsgRow(record, bootUtcMs);
-    if (row === undefined) bad++;
-    // a record of a form that is not known is kept as it is
-    yield row ?? { impound: { unparsed: record.toString('base64') } };
-  }
-  if (bad > 0)
-    gaps.push(gap('failed', '/dev/kmsg', `${bad} records could not be read as rows: they stand unparsed, base64`));
 }
 
 function table(name: string, source: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Artefact {

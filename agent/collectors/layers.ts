@@ -1,15 +1,19 @@
 // What containers changed against their images: each upper directory as an archive, and a table of all the changes.
-import type { Artefact, Collector, GapReport } from '../../capture/index.ts';
+import { type Artefact, type Collector, type GapReport, gap } from '../../capture/index.ts';
 import { Channel, describeError, jsonLines, tarArchive } from '../../evidence/index.ts';
 import type { NodeContext } from '../context.ts';
 import { type LayerOptions, layerMembers } from './layers/members.ts';
 import { executedIn } from './layers/processes.ts';
 import { type LayerTarget, layerTargets } from './layers/targets.ts';
+import { readsTrusted } from './layers/trusted.ts';
 
 /** Content of one container's archive. */
 const CONTAINER_BYTES = 8 * 1024 ** 3;
 /** Content of all archives; tables and headers come on top. */
 const TOTAL_BYTES = 32 * 1024 ** 3;
+
+const UNTOLD =
+  "they take CAP_SYS_ADMIN in the node's own user namespace: which folders are opaque, renamed or metacopies is not told, and what they hide counts as there";
 
 export const layers: Collector<NodeContext> = Object.freeze({
   name: 'layers',
@@ -33,6 +37,9 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
       yield { kind: 'gap', reason: 'absent', name: 'containers' };
     return;
   }
+  // whoever may not see these marks is told that there are none
+  if (targets.some(({ container }) => container.layer.userxattr !== true) && !readsTrusted())
+    yield gap('denied', 'trusted attributes of overlays', UNTOLD);
   const stopped = new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve()));
   const rows = new Channel<Record<string, unknown>>(64);
   const source = 'upper directories of overlays against the lower ones';

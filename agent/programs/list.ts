@@ -36,6 +36,11 @@ export const PROGRAMS = [
     without: 'tracked connections where /proc/net/nf_conntrack is not there',
   },
   { name: 'bpftool', version: ['version'], without: 'eBPF programs, maps and links with names and instructions' },
+  {
+    name: 'dmesg',
+    version: ['--version'],
+    without: "the kernel's log where /dev/kmsg may not be opened, or is not its own",
+  },
   { name: 'tcpdump', version: ['--version'], without: 'packets' },
   { name: 'getfattr', version: ['--version'], without: 'extended attributes: opaque folders of overlays, labels' },
   { name: 'getcap', version: [], without: 'file capabilities' },

@@ -19,7 +19,10 @@ const NAMESPACE = 'impound-system';
 /** Of another user than root, in the suspect's own layer, and in its memory. */
 export const OWN_FILE = '/tmp/own';
 export const SHARED_FILE = '/dev/shm/own';
+/** Of the suspect's image, and made anew by it. */
+export const NEW_FOLDER = '/tmp';
 const SUSPECT = [
+  `rm -r ${NEW_FOLDER} && mkdir ${NEW_FOLDER}`,
   `for file in ${OWN_FILE} ${SHARED_FILE}; do echo kept >$file && chown 1000:1000 $file && chmod 600 $file; done`,
   'while true; do busybox nc -w 1 127.0.0.1 4444 </dev/null; sleep 0.1; done',
 ].join('\n');
@@ -45,6 +48,7 @@ export interface Less {
 export interface Captured {
   readonly artefacts: readonly string[];
   readonly gaps: readonly { readonly collector: string; readonly reason: string; readonly names: readonly string[] }[];
+  readonly footprint: readonly { readonly kind: string; readonly name: string; readonly detail?: string }[];
   /** In bytes. */
   size(path: string): number;
   /** Rows of a table; none where it is not there. */
@@ -184,6 +188,7 @@ async function readCaptured(data: string): Promise<Captured> {
   return {
     artefacts: entries,
     gaps: (await rows('00-meta/gaps.jsonl')) as unknown as Captured['gaps'],
+    footprint: JSON.parse(await readFile(join(data, '00-meta/footprint.json'), 'utf8')) as Captured['footprint'],
     size: (path) => statSync(join(data, path)).size,
     rows,
   };

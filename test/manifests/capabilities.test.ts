@@ -7,6 +7,7 @@ import {
   type AgentBed,
   type Captured,
   type Less,
+  NEW_FOLDER,
   OWN_FILE,
   SHARED_FILE,
   startAgentBed,
@@ -34,43 +35,55 @@ const hasPackets: Need['there'] = async ({ artefacts, size }) => {
   return sizes.some((bytes) => bytes > 24);
 };
 
-const NEEDS: Readonly<Record<string, Need>> = {
-  SYS_PTRACE: {
-    collector: 'processes',
-    there: has('10-process/processes.jsonl', OWN_FILE, '"executable":"/bin/busybox"'),
-    // the first process of a machine may be closed to everybody
-    gap: ['denied', /^pid (?!1 )\d+ exe$/],
-  },
-  DAC_READ_SEARCH: {
-    collector: 'layers',
-    there: has('30-container/layers/drift.jsonl', OWN_FILE, '"sha256"'),
-    gap: ['denied', new RegExp(`${OWN_FILE}$`)],
-  },
-  SYS_ADMIN: {
-    collector: 'firewall',
-    there: async ({ rows }) => (await namespacesAsked(rows)).size > 1,
-    gap: ['failed', /^netns \d+: nft.json$/],
-  },
-  NET_ADMIN: {
-    collector: 'firewall',
-    there: has('20-network/firewall.jsonl', '"nftables-rule"'),
-    gap: ['failed', /^netns \d+: nft.json$/],
-  },
-  NET_RAW: {
-    collector: 'packets',
-    there: hasPackets,
-    gap: ['failed', /^20-network\/\d+\.pcap$/],
-  },
-  SETGID: {
-    collector: 'packets',
-    there: hasPackets,
-    gap: ['truncated', /^20-network\/\d+\.pcap$/],
-  },
-  SYSLOG: {
-    collector: 'kernel',
-    there: async ({ gaps }) => !gaps.some(({ names }) => names.includes('addresses in /proc/kallsyms')),
-    gap: ['denied', /^addresses in \/proc\/kallsyms$/],
-  },
+const NEEDS: Readonly<Record<string, readonly Need[]>> = {
+  SYS_PTRACE: [
+    {
+      collector: 'processes',
+      there: has('10-process/processes.jsonl', OWN_FILE, '"executable":"/bin/busybox"'),
+      // the first process of a machine may be closed to everybody
+      gap: ['denied', /^pid (?!1 )\d+ exe$/],
+    },
+  ],
+  DAC_READ_SEARCH: [
+    {
+      collector: 'layers',
+      there: has('30-container/layers/drift.jsonl', OWN_FILE, '"sha256"'),
+      gap: ['denied', new RegExp(`${OWN_FILE}$`)],
+    },
+  ],
+  SYS_ADMIN: [
+    {
+      collector: 'firewall',
+      there: async ({ rows }) => (await namespacesAsked(rows)).size > 1,
+      gap: ['failed', /^netns \d+: nft.json$/],
+    },
+    {
+      collector: 'layers',
+      there: has('30-container/layers/drift.jsonl', `"path":"${NEW_FOLDER}"`, '"change":"opaque"'),
+      gap: ['denied', /^trusted attributes of overlays$/],
+    },
+  ],
+  NET_ADMIN: [
+    {
+      collector: 'firewall',
+      there: has('20-network/firewall.jsonl', '"nftables-rule"'),
+      gap: ['failed', /^netns \d+: nft.json$/],
+    },
+  ],
+  NET_RAW: [{ collector: 'packets', there: hasPackets, gap: ['failed', /^20-network\/\d+\.pcap$/] }],
+  SETGID: [{ collector: 'packets', there: hasPackets, gap: ['truncated', /^20-network\/\d+\.pcap$/] }],
+  SYSLOG: [
+    {
+      collector: 'kernel',
+      there: has('50-kernel/dmesg.jsonl', '"monotonicMicroseconds"', '"original":"<'),
+      gap: ['denied', /^\/dev\/kmsg$/],
+    },
+    {
+      collector: 'kernel',
+      there: async ({ gaps }) => !gaps.some(({ names }) => names.includes('addresses in /proc/kallsyms')),
+      gap: ['denied', /^addresses in \/proc\/kallsyms$/],
+    },
+  ],
 };
 
 /** Those in which a program was run, not what /proc has of all. */
@@ -86,27 +99,44 @@ scenario('every capability of the manifest is tried here', async ({ capabilities
   assert.deepEqual([...capabilities].sort(), [...Object.keys(NEEDS), 'FOWNER'].sort());
 });
 
+const collectorsOf = (needs: readonly Need[]): ReadonlySet<string> => new Set(needs.map(({ collector }) => collector));
+
 let whole: Promise<Captured> | undefined;
 const capturedWhole = ({ capture }: AgentBed): Promise<Captured> => {
-  whole ??= capture(WHOLE, ...new Set(Object.values(NEEDS).map(({ collector }) => collector)));
+  whole ??= capture(WHOLE, ...collectorsOf(Object.values(NEEDS).flat()));
   return whole;
 };
 
 scenario('with all of them, all is there that one of them is for', async (bed) => {
   const captured = await capturedWhole(bed);
-  for (const [capability, { there, gap }] of Object.entries(NEEDS)) {
-    assert.ok(await there(captured), capability);
-    assert.ok(gap === undefined || !isGap(captured, gap), capability);
+  for (const [capability, needs] of Object.entries(NEEDS)) {
+    for (const { there, gap } of needs) {
+      assert.ok(await there(captured), capability);
+      assert.ok(gap === undefined || !isGap(captured, gap), capability);
+    }
   }
 });
 
-for (const [capability, { collector, there, gap }] of Object.entries(NEEDS)) {
+for (const [capability, needs] of Object.entries(NEEDS)) {
   scenario(`without ${capability} something is lost, and said to be`, async ({ capture }) => {
-    const captured = await capture({ capability }, collector);
-    assert.equal(await there(captured), false);
-    if (gap !== undefined) assert.ok(isGap(captured, gap));
+    const captured = await capture({ capability }, ...collectorsOf(needs));
+    for (const { there, gap } of needs) {
+      assert.equal(await there(captured), false, String(gap));
+      if (gap !== undefined) assert.ok(isGap(captured, gap), String(gap));
+    }
   });
 }
+
+scenario(
+  'the kernel’s log comes without its device, and what only the device has is said to be missing',
+  async (bed) => {
+    const captured = await capturedWhole(bed);
+    assert.ok(isGap(captured, ['denied', /^sequence numbers and dictionaries in the kernel's log$/]));
+    const found = captured.footprint.filter(({ name, detail }) => /\/dmesg /.test(`${name} ${detail}`));
+    assert.match(found[0]?.detail ?? '', /^dmesg from util-linux .*, sha256:[0-9a-f]{64}$/);
+    assert.match(found[1]?.detail ?? '', /^\/usr\/bin\/dmesg --syslog --raw /);
+  },
+);
 
 scenario('without FOWNER a file of another shows the time at which it was captured', async (bed) => {
   const { cluster, suspect } = bed;

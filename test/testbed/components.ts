@@ -163,6 +163,7 @@ export function components(cache: string = cacheDirectory()): readonly Component
     debian('ip', "network namespaces, and the tables' rules and routes", ['iproute2']),
     debian('tc', 'traffic control', ['iproute2']),
     debian('bpftool', 'eBPF programs attached to links', ['bpftool']),
+    debian('dmesg', "the kernel's log without its device", ['util-linux']),
     debian('unshare', 'namespaces of tests', ['util-linux']),
     debian('blockdev', 'block devices to be imaged', ['util-linux']),
     debian('python3', 'small programs of tests', ['python3']),

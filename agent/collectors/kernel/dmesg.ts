@@ -2,17 +2,29 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { type GapReport, gap } from '../../../capture/index.ts';
 import { errnoOf, textField } from '../../../evidence/index.ts';
-import { unreadable } from '../../host/kernel-file.ts';
+import { type Unreadable, unreadable } from '../../host/kernel-file.ts';
 
 const RECORD_BYTES = 16 * 1024; // above CONSOLE_EXT_LOG_MAX: a shorter buffer fails with EINVAL
 const LOG_BYTES = 64 * 1024 * 1024; // the largest log buffer is 32 MiB on most kernels
 const A_SLICE = 512;
 const KMSG = { major: 1, minor: 11 } as const;
 
+/** Why the log cannot be read here; undefined where it can. */
+export function kmsgRefusal(path: string): Unreadable | undefined {
+  const opened = openLog(path);
+  if (opened.kind === 'unreadable') return opened;
+  closeSync(opened.fd);
+  return undefined;
+}
+
 /** Raw records, oldest first, each with its newline; gaps go to `gaps`. Others' readers see no difference. */
 export async function* kmsgRecords(path: string, gaps: GapReport[], signal: AbortSignal): AsyncGenerator<Buffer> {
-  const fd = openLog(path, gaps);
-  if (fd === undefined) return;
+  const opened = openLog(path);
+  if (opened.kind === 'unreadable') {
+    gaps.push(gap(opened.reason, '/dev/kmsg', opened.detail));
+    return;
+  }
+  const { fd } = opened;
   try {
     const buffer = Buffer.alloc(RECORD_BYTES);
     let overwritten = 0;
@@ -70,41 +82,63 @@ export function kmsgRow(record: Buffer, bootUtcMs: number | undefined): Record<s
           .subarray(newline + 1)
           .toString('utf8')
           .trimEnd();
-  const priority = Number(prefix);
-  const at = bootUtcMs === undefined ? Number.NaN : bootUtcMs + Number(microseconds) / 1000;
+  return logRow(
+    {
+      priority: Number(prefix),
+      microseconds: Number(microseconds),
+      message: unescaped(record.subarray(semicolon + 1, end)),
+      event: { sequence: Number(sequence) },
+      more: {
+        ...(flags === undefined || flags === '-' ? {} : { flags }),
+        ...(further.length === 0 ? {} : { fields: further }),
+        ...(pairs === '' ? {} : { dictionary: pairs.split('\n').map((pair) => pair.replace(/^ /, '')) }),
+      },
+    },
+    bootUtcMs,
+  );
+}
+
+interface LogFields {
+  /** Facility times eight, plus severity. */
+  readonly priority: number;
+  /** Since the machine started. */
+  readonly microseconds: number | undefined;
+  readonly message: Buffer;
+  readonly event: Record<string, unknown>;
+  /** Below `impound`. */
+  readonly more: Record<string, unknown>;
+}
+
+export function logRow(
+  { priority, microseconds, message, event, more }: LogFields,
+  bootUtcMs: number | undefined,
+): Record<string, unknown> {
+  const at = bootUtcMs === undefined || microseconds === undefined ? Number.NaN : bootUtcMs + microseconds / 1000;
   return {
     ...(Math.abs(at) <= 8.64e15 ? { '@timestamp': new Date(at).toISOString() } : {}),
-    ...textField('message', unescaped(record.subarray(semicolon + 1, end))),
+    ...textField('message', message),
     log: { syslog: { priority, severity: { code: priority & 7 }, facility: { code: priority >> 3 } } },
-    event: { sequence: Number(sequence) },
-    impound: {
-      monotonicMicroseconds: Number(microseconds),
-      ...(flags === undefined || flags === '-' ? {} : { flags }),
-      ...(further.length === 0 ? {} : { fields: further }),
-      ...(pairs === '' ? {} : { dictionary: pairs.split('\n').map((pair) => pair.replace(/^ /, '')) }),
-    },
+    event,
+    impound: { ...(microseconds === undefined ? {} : { monotonicMicroseconds: microseconds }), ...more },
   };
 }
 
-function openLog(path: string, gaps: GapReport[]): number | undefined {
+function openLog(path: string): { readonly kind: 'file'; readonly fd: number } | Unreadable {
   try {
     const before = lstatSync(path);
     if (!before.isCharacterDevice() || majorOf(before.rdev) !== KMSG.major || minorOf(before.rdev) !== KMSG.minor) {
-      gaps.push(gap('skipped', '/dev/kmsg', 'not the character device 1:11: not opened'));
-      return undefined;
+      return { kind: 'unreadable', reason: 'skipped', detail: 'not the character device 1:11: not opened' };
     }
     const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
     const stats = fstatSync(fd);
-    if (stats.isCharacterDevice() && stats.rdev === before.rdev) return fd;
+    if (stats.isCharacterDevice() && stats.rdev === before.rdev) return { kind: 'file', fd };
     closeSync(fd);
-    gaps.push(gap('failed', '/dev/kmsg', 'replaced while it was opened'));
+    return { kind: 'unreadable', reason: 'failed', detail: 'replaced while it was opened' };
   } catch (error) {
     const failure = unreadable(error);
-    const detail =
-      failure.reason === 'denied' ? 'takes CAP_SYSLOG, and the device cgroup must allow c 1:11' : failure.detail;
-    gaps.push(gap(failure.reason, '/dev/kmsg', detail));
+    if (failure.reason !== 'denied') return failure;
+    return { ...failure, detail: 'takes CAP_SYSLOG, and the device cgroup must allow c 1:11' };
   }
-  return undefined;
 }
 
 function nextRecord(fd: number, buffer: Buffer): number | 'end' | 'overwritten' {

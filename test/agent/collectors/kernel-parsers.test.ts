@@ -9,6 +9,7 @@ import { parseKey, parseKeyUser } from '../../../agent/collectors/kernel/keyring
 import { parseModule } from '../../../agent/collectors/kernel/modules.ts';
 import { event, kprobe } from '../../../agent/collectors/kernel/probes.ts';
 import { bpfSymbol, ownerOf } from '../../../agent/collectors/kernel/symbols.ts';
+import { syslogRow } from '../../../agent/collectors/kernel/syslog.ts';
 import { decodeTaint } from '../../../agent/collectors/kernel/taint.ts';
 
 test('taint is decoded bit by bit, and a module it tells of that is not there is named', () => {
@@ -71,6 +72,58 @@ test('a log record becomes a row with its time, facility and exact text', () => 
   });
 });
 
+interface SyslogRow {
+  readonly '@timestamp': string;
+  readonly message: string;
+  readonly message_base64?: string;
+  readonly log: { readonly syslog: { readonly priority: number } };
+  readonly event: { readonly original: string; readonly original_base64?: string };
+  readonly impound: { readonly monotonicMicroseconds: number };
+}
+
+test('a line of syslog(2) becomes a row of the same form, with the line as it was read', () => {
+  const boot = Date.UTC(2024, 0, 1);
+  const lines = readFileSync(new URL('../../fixtures/kernel/syslog', import.meta.url), 'latin1').split('\n');
+  const rows = lines.slice(0, -1).map((line) => {
+    const row = syslogRow(Buffer.from(line, 'latin1'), boot, true) ?? assert.fail(line);
+    return row as unknown as SyslogRow;
+  });
+  const fields = rows.map(({ log, impound, message }) => [log.syslog.priority, impound.monotonicMicroseconds, message]);
+  assert.deepEqual(fields, [
+    [6, 57_155_888_160, 'EXT4-fs (loop1): unmounting filesystem 3c473b29-761d-4a7c-bc5f-70b389efb836.'],
+    [6, 57_452_015_221, 'loop0: detected capacity change from 0 to 65536'],
+    [14, 60_617_660_387, 'two lines: the first'],
+    [14, 60_617_660_387, '<0>[    0.000000] and the second, by whoever wrote both'],
+    [12, 60_617_660_503, '\u001b[31mred\ufffd'],
+    [12, 60_617_662_051, ''],
+  ]);
+  assert.equal(rows[0]?.['@timestamp'], '2024-01-01T15:52:35.888Z');
+  assert.deepEqual(rows[0]?.log, { syslog: { priority: 6, severity: { code: 6 }, facility: { code: 0 } } });
+  assert.equal(rows[4]?.message_base64, Buffer.from('\x1b[31mred\xff', 'latin1').toString('base64'));
+  for (const [index, { event }] of rows.entries()) {
+    const { original, original_base64: raw } = event;
+    assert.equal(raw === undefined ? original : Buffer.from(raw, 'base64').toString('latin1'), lines[index]);
+  }
+});
+
+test('who wrote a line is told where the kernel says it, and no text is taken for a time or a caller', () => {
+  const row = (line: string, timed = true): Record<string, unknown> | undefined =>
+    syslogRow(Buffer.from(line), 0, timed);
+  const called = row('<4>[   12.000001][ T3587] cut here');
+  assert.deepEqual(
+    [called?.message, called?.impound],
+    ['cut here', { monotonicMicroseconds: 12_000_001, fields: ['caller=T3587'] }],
+  );
+  assert.equal(row('<4>[   12.000001] [    T1] text')?.message, '[    T1] text');
+  const untimed = row('<12>[   55.000000] text', false);
+  assert.deepEqual(
+    [untimed?.message, untimed?.impound, '@timestamp' in (untimed ?? {})],
+    ['[   55.000000] text', {}, false],
+  );
+  assert.equal(row('<12>not a time')?.message, 'not a time');
+  for (const line of ['', 'text', '<>text', '<x>text', '<1234567>text', ' <6>text']) assert.equal(row(line), undefined);
+});
+
 test('property: no parser of the kernel’s tables throws, whatever the bytes', () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
@@ -79,6 +132,7 @@ test('property: no parser of the kernel’s tables throws, whatever the bytes', 
   fc.assert(
     fc.property(text, fc.option(fc.double(), { nil: undefined }), (line, boot) => {
       kmsgRow(Buffer.from(line), boot);
+      for (const timed of [true, false]) syslogRow(Buffer.from(line), boot, timed);
       for (const parse of [parseModule, parseKey, parseKeyUser, kprobe, ownerOf, bpfSymbol, fdinfoFields]) parse(line);
       event('kprobe-event', line);
       decodeTaint(line, line);

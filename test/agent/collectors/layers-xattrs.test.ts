@@ -109,15 +109,18 @@ test('a lower directory that is gone is a gap, and nothing is called added for t
   const root = await temporaryFolder(t);
   mkdirSync(join(root, 'upper'));
   writeFileSync(join(root, 'upper/a'), '');
-  const { artefacts, gaps } = await layersOf(root);
+  // others than root have one for the trusted attributes too
+  const about = ({ gaps }: Collected): Collected['gaps'] => gaps.filter(({ reason }) => reason !== 'denied');
+  const first = await layersOf(root);
+  const { artefacts } = first;
   assert.deepEqual(
-    gaps.map(({ name }) => name),
+    about(first).map(({ name }) => name),
     [`lower directory ${join(root, 'lower')}`],
   );
   const [row] = rowsOf(artefacts.get('30-container/layers/drift.jsonl'));
   assert.equal((row?.impound as { change?: string } | undefined)?.change, 'unknown');
   await rm(join(root, 'upper'), { recursive: true });
-  assert.equal((await layersOf(root)).gaps.map(({ reason }) => reason)[0], 'vanished');
+  assert.equal(about(await layersOf(root))[0]?.reason, 'vanished');
 });
 
 test('an archive with attributes of every kind proves, and another tar restores them', {
