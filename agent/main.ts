@@ -23,19 +23,17 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
   const name = await software();
   const host = hostAt(config.root);
   const settings = settingsOf(config, nodeSettings(host));
-  let isProbing = false;
+  let probing: Promise<void> | undefined;
   const link = await openLink({
     ...{ url: config.controller, ca: config.ca, token: config.token, software: name, log, signal },
     // one at a time, and beside everything else: a capture does not wait for it
     probe(order) {
-      if (isProbing) return;
-      isProbing = true;
-      readFile(config.ca, 'utf8')
+      probing ??= readFile(config.ca, 'utf8')
         .then((ca) => probeStore(order, ca, signal))
         .then((result) => link.probed(order.id, result))
         .catch((error: unknown) => log.warn('a probe was not reported', { error: describeError(error) }))
         .finally(() => {
-          isProbing = false;
+          probing = undefined;
         });
     },
   });
@@ -59,7 +57,9 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
         log,
       });
       log.info('a capture has ended', { capture: order.name });
-      if (leftBehind) leave(signal.aborted, log);
+      if (signal.aborted && !leftBehind) continue;
+      await probing;
+      leave(signal.aborted, log);
     } catch (error) {
       if (signal.aborted) break;
       const code = error instanceof ImpoundError ? error.code : 'internal';
@@ -82,9 +82,12 @@ function settingsOf({ docker, containerd, cri }: AgentConfig, settings: NodeSett
   };
 }
 
-/** A thread may wait for good, and Node would wait for it: execve(2) ends them all, to begin anew, or to do nothing. */
+/**
+ * A thread may wait for good, and Node would wait for it: execve(2) ends them all, to do nothing, or to begin anew: what a
+ * capture leaves behind of V8's and the allocator's memory would be missing from the next one's.
+ */
 function leave(forGood: boolean, log: Logger): void {
-  log.info('a read may never end: leaving it behind', { forGood });
+  log.info(forGood ? 'ends, whatever a read still waits for' : 'begins anew');
   const again = [...process.execArgv, ...process.argv.slice(1)];
   process.execve?.(process.execPath, [process.execPath, ...(forGood ? ['--eval', ''] : again)], process.env);
 }
