@@ -5,6 +5,11 @@ import { openTransport, type Sent } from './transport.ts';
 
 const PAGE = 500;
 
+/** https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches */
+const metadataOf = (kind: string): { readonly accept: string } => ({
+  accept: `application/json;as=${kind};g=meta.k8s.io;v=v1`,
+});
+
 const PATCHES = {
   merge: 'application/merge-patch+json',
   apply: 'application/apply-patch+yaml',
@@ -15,6 +20,8 @@ export interface Ask {
   readonly signal?: AbortSignal;
   /** Until the whole answer is there, 10 s where absent; of a list for each page; of a watch see there. */
   readonly milliseconds?: number;
+  /** Of a list or a watch: its objects have nothing but their metadata. */
+  readonly metadataOnly?: boolean;
 }
 
 /** What every object has. */
@@ -95,15 +102,17 @@ export function kubernetes(access: Access): Kubernetes {
       let next = '';
       for (;;) {
         const query = { limit: PAGE, ...ask.query, ...(next === '' ? {} : { continue: next }) };
-        const page = await json<List<T>>({ ...ask, method: 'GET', path, query });
+        const accept = ask.metadataOnly ? metadataOf('PartialObjectMetadataList') : {};
+        const page = await json<List<T>>({ ...ask, ...accept, method: 'GET', path, query });
         // no spread into push: a server may answer with more than `limit`
-        for (const item of page.items) items.push(item);
+        for (const item of page.items ?? []) items.push(item); // null in an empty list of metadata only
         next = page.metadata.continue ?? '';
         if (next === '') return { ...page, items };
       }
     },
     async *watch<T>(path: string, ask: Ask = {}, opened?: () => void): AsyncIterable<WatchEvent<T>> {
-      const sent: Sent = { ...ask, method: 'GET', path, query: { ...ask.query, watch: true } };
+      const accept = ask.metadataOnly ? metadataOf('PartialObjectMetadata') : {};
+      const sent: Sent = { ...ask, ...accept, method: 'GET', path, query: { ...ask.query, watch: true } };
       try {
         for await (const line of lines(sent, opened)) yield JSON.parse(line) as WatchEvent<T>;
       } catch (error) {

@@ -17,6 +17,8 @@ export interface Sent {
   readonly query?: Readonly<Record<string, string | number | boolean>>;
   readonly body?: object;
   readonly contentType?: string;
+  /** "application/json" where absent. */
+  readonly accept?: string;
   readonly signal?: AbortSignal;
   readonly milliseconds?: number;
 }
@@ -37,7 +39,7 @@ export function openTransport(access: Access): Transport {
     const body = sent.body === undefined ? undefined : Buffer.from(JSON.stringify(sent.body));
     const type = sent.contentType ?? 'application/json';
     const headers = {
-      accept: 'application/json',
+      accept: sent.accept ?? 'application/json',
       'user-agent': 'impound',
       ...(body === undefined ? {} : { 'content-type': type, 'content-length': body.length }),
       ...(await Promise.race([access.headers(), patience.over])),

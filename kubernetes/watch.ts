@@ -5,15 +5,18 @@ import { type Backoff, waitAfter } from './backoff.ts';
 import type { Kubernetes, KubernetesObject, WatchEvent } from './client.ts';
 import { type ObjectCache, objectCache } from './object-cache.ts';
 
-/** The server ends a watch by itself after this. */
-const WATCH_SECONDS = 290;
-/** Bookmarks come each minute: a longer silence is a connection that hangs. */
+/** A longer silence is a connection that hangs. */
 const SILENCE_MILLISECONDS = 90_000;
+/**
+ * Of the silence; after this the server ends a watch by itself, and it is begun again. Bookmarks alone would not do: a
+ * server sends none of a kind that nobody has changed since it was started.
+ */
+const WATCH_SHARE = 2 / 3;
 const BACKOFF: Backoff = { first: 100, most: 10_000 };
 /** Going on from where it was has failed so often: the list says what is true. */
 const RESUMES = 3;
 /** A watch that the server ended sooner, without an event, was no watch. */
-const SHORT_MILLISECONDS = 1000;
+const SHORT_MILLISECONDS = 500;
 
 export interface WatchOptions<T> {
   readonly kubernetes: Pick<Kubernetes, 'list' | 'watch'>;
@@ -21,6 +24,8 @@ export interface WatchOptions<T> {
   readonly path: string;
   /** `fieldSelector`, `labelSelector`. */
   readonly query?: Readonly<Record<string, string>>;
+  /** Objects come with nothing but their metadata, and of that name, namespace, uid and version are kept. */
+  readonly metadataOnly?: boolean;
   readonly log: Logger;
   /**
    * Called after the cache has it, once for each change that is seen; undefined: the object is gone. What happened
@@ -80,7 +85,7 @@ export function watchObjects<T extends KubernetesObject>(options: WatchOptions<T
 }
 
 async function follow<T extends KubernetesObject>(
-  { kubernetes, path, query, log, signal }: WatchOptions<T>,
+  { kubernetes, path, query, metadataOnly = false, log, signal }: WatchOptions<T>,
   silence: number,
   cache: ObjectCache<T>,
   heard: (listed?: boolean) => void,
@@ -94,24 +99,31 @@ async function follow<T extends KubernetesObject>(
     broken = false;
   };
 
+  const kept = (object: T): T => {
+    if (!metadataOnly) return object;
+    const { name, namespace, uid, resourceVersion } = object.metadata;
+    return { ...object, metadata: { name, uid, resourceVersion, ...(namespace === undefined ? {} : { namespace }) } };
+  };
+
   const list = async (): Promise<string> => {
-    const { items, metadata } = await kubernetes.list<T>(path, { ...(query && { query }), signal });
+    const { items, metadata } = await kubernetes.list<T>(path, { ...(query && { query }), metadataOnly, signal });
     if (!metadata.resourceVersion) throw new Error('the list has no resourceVersion');
-    cache.replace(items);
+    cache.replace(items.map(kept));
     heard(true);
     return metadata.resourceVersion;
   };
 
   const watch = async (from: string): Promise<void> => {
-    const words = { ...query, resourceVersion: from, allowWatchBookmarks: true, timeoutSeconds: WATCH_SECONDS };
+    const timeoutSeconds = Math.floor((silence / 1000) * WATCH_SHARE);
+    const words = { ...query, resourceVersion: from, allowWatchBookmarks: true, timeoutSeconds };
     const begun = performance.now();
     let events = 0;
-    const ask = { query: words, signal, milliseconds: silence };
+    const ask = { query: words, metadataOnly, signal, milliseconds: silence };
     for await (const event of kubernetes.watch<T>(path, ask, goesOn)) {
       if (signal.aborted) return;
       if (event.type === 'ERROR') throw told(event, path);
       const next = event.object.metadata.resourceVersion;
-      if (event.type !== 'BOOKMARK') cache.take(event.type === 'DELETED', event.object);
+      if (event.type !== 'BOOKMARK') cache.take(event.type === 'DELETED', kept(event.object));
       version = next;
       events++;
       failures = 0;

@@ -38,7 +38,7 @@ const admin = (await bed?.client()) as Kubernetes;
 function follow(
   kubernetes: Kubernetes,
   label: string,
-  more: { readonly silenceMilliseconds?: number } = {},
+  more: { readonly silenceMilliseconds?: number; readonly metadataOnly?: boolean } = {},
 ): Following {
   const ending = new AbortController();
   after(() => ending.abort());
@@ -155,6 +155,33 @@ scenario('a connection that hangs is left', async ({ address, client }) => {
   assert.deepEqual(await toldOf(following), AWAY);
   assert.equal(following.healthy, true);
   following.end();
+  await clear();
+});
+
+scenario('where nobody changes anything the server is heard of all the same', async () => {
+  await clear();
+  const following = follow(admin, 'quiet', { silenceMilliseconds: 1500 });
+  await following.synced;
+  for (const end = Date.now() + 6000; Date.now() < end; await sleep(100)) assert.equal(following.healthy, true);
+  assert.deepEqual(following.lines, []);
+  following.end();
+});
+
+scenario('of metadata only: no more is asked for, and no more is kept than says which object it is', async () => {
+  await clear();
+  const following = follow(admin, 'lean', { metadataOnly: true });
+  await following.synced;
+  await put('lean', 'first', '1');
+  await eventually(() => following.all().length === 1);
+  following.end();
+  const again = follow(admin, 'lean', { metadataOnly: true });
+  await again.synced;
+  for (const [found] of [following.all(), again.all()]) {
+    assert.equal(found?.data, undefined);
+    const kept = ['name', 'namespace', 'resourceVersion', 'uid'];
+    assert.deepEqual(Object.keys(found?.metadata ?? {}).sort(), kept);
+  }
+  again.end();
   await clear();
 });
 
