@@ -1,6 +1,5 @@
 // The controller as a whole: one watch, one election, one queue, one server, and what they share.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, type Logger, systemClock } from '../evidence/index.ts';
+import { describeError, type Logger, systemClock, within } from '../evidence/index.ts';
 import { elect, type Kubernetes, type KubernetesObject, watchObjects, workQueue } from '../kubernetes/index.ts';
 import { AGENT_AUDIENCE, type NodeCapture } from '../protocol/index.ts';
 import { AgentDesk } from './agents/desk.ts';
@@ -34,10 +33,13 @@ import { leadersSigner } from './signing.ts';
 import { afterOthers, sayWhoIsMissing, suspectsOf } from './standing.ts';
 import type { Tell } from './tell.ts';
 import { watchTrust } from './trust.ts';
+import { makeTurns } from './turns.ts';
 
 const LEASE = 'impound-controller';
 /** Captures worked on at once; each mostly waits. */
-const CONCURRENCY = 8;
+const CONCURRENCY = 24;
+/** Of what leads to a node's first evidence: bundles that are begun, sessions, what agents ask until something is stored. */
+const FIRST_AT_ONCE = 8;
 const GRACE_MILLISECONDS = 5000;
 
 export interface ControllerOptions {
@@ -78,7 +80,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const signer = leadersSigner(key, () => election.isLeader());
   let steppedDown: string | undefined;
 
+  const turns = makeTurns(FIRST_AT_ONCE);
   const live = new LiveCaptures({
+    turns,
     async optionsOf(capture, bundle) {
       const own = bundleStore(store, config, capture, bundle);
       await own.prepare();
@@ -100,7 +104,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     events.emit({ type, reason, message, regarding: [own, node] });
   };
   const context = (): Reconciling => ({
-    ...{ kubernetes, config, clock, log, signer, software, store, live, desk, tell, steppedDown, deaf: ears.deaf },
+    ...{ kubernetes, config, clock, log, signer, software, store, live },
+    ...{ desk, tell, turns, steppedDown, deaf: ears.deaf },
   });
   const underWay = together();
   const queue = workQueue({
@@ -131,6 +136,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
     }
     figures.captures(parsed.byPhase());
     leaveSuspect();
+    const isNew = capture !== undefined && capture.status?.phase === undefined && election.isLeader();
+    // an event that comes late is of no account
+    if (isNew && live.get(uidOf(capture)) === undefined) turns.begins(name);
+    else if (capture?.status?.phase !== 'Protecting') turns.begun(name);
     if (election.isLeader()) queue.add(name);
   };
   const suspects = (): readonly NodeCapture[] => suspectsOf(parsed.all(), pod.node);
@@ -149,9 +158,15 @@ export async function startController(options: ControllerOptions): Promise<Contr
     throw new Problem(503, 'unavailable', 'no replica leads now: ask again', { retryAfter: 1 });
   };
 
-  const nodes = watchObjects<KubernetesObject>({ kubernetes, path: NODES, log, signal, changed: () => undefined });
+  const nodes = watchObjects<KubernetesObject>({
+    ...{ kubernetes, path: NODES, metadataOnly: true, log, signal },
+    changed: () => undefined,
+  });
   const podsPath = `/api/v1/namespaces/${pod.namespace}/pods`;
-  const pods = watchObjects<KubernetesObject>({ kubernetes, path: podsPath, log, signal, changed: () => undefined });
+  const pods = watchObjects<KubernetesObject>({
+    ...{ kubernetes, path: podsPath, metadataOnly: true, log, signal },
+    changed: () => undefined,
+  });
   const nodeUid = uidLookup(kubernetes, NODES, (name) => nodes.get(name));
   const podUid = uidLookup(kubernetes, podsPath, (name) => pods.get(`${pod.namespace}/${name}`));
   const ears = hearing({
@@ -222,6 +237,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       await aborted(over);
       figures.leads(false);
       desk.clear();
+      turns.clear();
       // who leads next waits for that
       await Promise.all([live.forgetAll(), underWay.settled()]);
     },
@@ -247,7 +263,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const end = async (): Promise<void> => {
     await aborted(signal);
     await Promise.all([server.close(GRACE_MILLISECONDS), election.ended, queue.stop()]);
-    await Promise.race([events.settled(), sleep(GRACE_MILLISECONDS)]);
+    await within(events.settled(), GRACE_MILLISECONDS, () => undefined);
     await Promise.all([watch.ended, nodes.ended, pods.ended, standing, trust.ended]);
   };
   return {

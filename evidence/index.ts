@@ -27,7 +27,7 @@ export {
 export { LocalCustodian } from './custody/local-custodian.ts';
 export { addTimestamps, type CaptureStamps, type Stamp, stampCapture } from './custody/timestamp.ts';
 export { assertAuthorityUrl } from './custody/timestamp-request.ts';
-export { describeError, type ErrorCode, errnoOf, ImpoundError } from './errors.ts';
+export { certificateCode, describeError, type ErrorCode, errnoOf, ImpoundError } from './errors.ts';
 export { type Coverage, coverage, gapGroups, records, unfinishedGaps } from './format/coverage.ts';
 export type { Predicate, SessionDetails, Statement } from './format/entry.ts';
 export { jsonLine, jsonLines, textField } from './format/json.ts';
@@ -46,7 +46,7 @@ export {
 export { parseManifest, payloadDigests } from './format/manifest.ts';
 export type * from './format/record.ts';
 export { bundleId } from './id.ts';
-export { type Actor, type Clock, type Logger, type Signer, systemClock } from './ports.ts';
+export { type Actor, type Clock, LOG_LEVELS, type Logger, type LogLevel, type Signer, systemClock } from './ports.ts';
 export type { CheckResult, Outcome, StoreCheck } from './store/check.ts';
 export { checkDirectory } from './store/check-directory.ts';
 export { DirectoryStore } from './store/directory.ts';
@@ -71,7 +71,8 @@ export {
 } from './stream/archive.ts';
 export { Channel } from './stream/channel.ts';
 export { digestOf, type Sha256Stream, sha256Stream } from './stream/hash.ts';
-export { forEachBounded } from './stream/pool.ts';
+export { forEachBounded, gate } from './stream/pool.ts';
+export { unlessAborted, within } from './stream/within.ts';
 export { workerScript } from './stream/worker.ts';
 export { zstdCompress, zstdDecompress } from './stream/zstd.ts';
 export { MAX_CONTENT_BYTES } from './verify/archive.ts';

@@ -5,12 +5,14 @@ import {
   ChainBatch,
   type ChainWriter,
   describeError,
+  gate,
   ImpoundError,
   type UploadGrants,
 } from '../../evidence/index.ts';
 import type { AgentCall, CallResult, EndRequest } from '../../protocol/index.ts';
 import type { AgentIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
+import type { Turns } from '../turns.ts';
 import type { Claims } from './claims.ts';
 import { assertAgentPath, refused } from './limits.ts';
 import type { Refusals } from './refusals.ts';
@@ -25,12 +27,16 @@ export interface SessionOptions {
   readonly grants: UploadGrants;
   readonly claims: Claims;
   readonly refusals: Refusals;
+  /** Of all captures. */
+  readonly turns: Turns;
   /** Collectors of this session that the chain has seen end. */
   readonly ended: ReadonlySet<string>;
 }
 
 /** Of all requests: each may ask the store. */
 const CALLS_AT_ONCE = 32;
+/** That go before other captures' at most: a node that never stores anything has no more of them. */
+const FIRST_CALLS = 32;
 /**
  * Of what waits for the chain, as JSON: an entry has 4 MiB at most, a third of it the envelope's, and what is said of the
  * largest request must fit.
@@ -51,11 +57,13 @@ export class AgentSession {
   readonly #samples = new Set<string>();
   /** Bytes of what waits for the chain. */
   #waiting = 0;
-  #free = CALLS_AT_ONCE;
-  readonly #queue: (() => void)[] = [];
+  readonly #gate = gate(CALLS_AT_ONCE);
   #adding: Promise<void> = Promise.resolve();
   #flushing: Promise<void> = Promise.resolve();
   #end: EndRequest | undefined;
+  /** Something of it is in the store. */
+  #hasFirst = false;
+  #asked = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -89,28 +97,19 @@ export class AgentSession {
     const results: CallResult[] = [];
     const failures: unknown[] = [];
     const answer = async (call: AgentCall, index: number): Promise<void> => {
-      await this.#turn();
       try {
-        if (failures.length === 0) results[index] = await this.#answer(call);
+        if (failures.length === 0) results[index] = await this.#inTurn(call);
       } catch (error) {
         failures.push(error); // thrown when nothing is under way any more
-      } finally {
-        this.#free++;
-        this.#queue.shift()?.();
       }
     };
-    await Promise.all(calls.map(answer));
+    await Promise.all(calls.map((call, index) => this.#gate(() => answer(call, index))));
     if (failures.length > 0) throw failures[0];
     if (calls.some(({ kind }) => kind === 'record' || kind === 'ended' || kind === 'clock')) await this.flush();
     return results;
   }
 
   /** A node that asks without end has its turns, and other captures have theirs. */
-  async #turn(): Promise<void> {
-    while (this.#free === 0) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    this.#free--;
-  }
-
   /** All that was recorded is on the chain then. */
   flush(): Promise<void> {
     const flushed = this.#flushing.then(async () => {
@@ -131,6 +130,14 @@ export class AgentSession {
 
   stop(): void {
     this.#batch.stop();
+  }
+
+  /** What leads to the first evidence of a node goes before more evidence of others. */
+  async #inTurn(call: AgentCall): Promise<CallResult> {
+    const { turns } = this.#options;
+    if (!this.#hasFirst && this.#asked++ < FIRST_CALLS) return turns.first(() => this.#answer(call));
+    await turns.calm();
+    return this.#answer(call);
   }
 
   async #answer(call: AgentCall): Promise<CallResult> {
@@ -164,6 +171,7 @@ export class AgentSession {
       case 'finished': {
         assertAgentPath(call.path);
         const names = await grants.finished(call, call.versionId);
+        if (names !== undefined) this.#hasFirst = true;
         if (names !== undefined) claims.see(call.path, { size: call.size, sha256: call.sha256, ...names });
         return names;
       }

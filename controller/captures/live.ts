@@ -28,6 +28,7 @@ import { Refusals } from '../agents/refusals.ts';
 import { AgentSession } from '../agents/session.ts';
 import type { AgentIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
+import type { Turns } from '../turns.ts';
 import { declareAbsentAgent, fuller, groupsOf } from './missing.ts';
 import { occupy } from './occupy.ts';
 import { agentOrder, bundleRequest } from './request.ts';
@@ -41,6 +42,7 @@ export interface LiveOptions {
   readonly custody: Custody;
   readonly uploads: Uploads;
   readonly limits: AgentLimits;
+  readonly turns: Turns;
   /** Time stamp authorities. */
   readonly tsa: readonly string[];
   readonly log: Logger;
@@ -200,7 +202,7 @@ export class LiveCapture {
 
   /** Begins a session, or answers with the one that this request began. */
   begin(identity: AgentIdentity, request: SessionRequest): Promise<AgentSession> {
-    const begun = this.#turn.then(() => this.#begin(identity, request));
+    const begun = this.#turn.then(() => this.#options.turns.first(() => this.#begin(identity, request)));
     this.#turn = begun.catch(() => undefined);
     return begun;
   }
@@ -322,7 +324,8 @@ export class LiveCapture {
       ({ session, outcome }) => session === begun.number && outcome !== 'unfinished',
     );
     const ended = new Set(ends.map(({ collector }) => collector));
-    const common = { chain: this.chain, grants, claims: this.#claims, refusals: this.#refusals, ended };
+    const { turns } = this.#options;
+    const common = { chain: this.chain, grants, claims: this.#claims, refusals: this.#refusals, ended, turns };
     const { number, nonce, software, collectors } = begun;
     const session = new AgentSession({ ...common, number, nonce, software, collectors, identity });
     this.#session = session;

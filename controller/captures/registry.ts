@@ -1,16 +1,21 @@
 // The captures that this replica is making, each opened once; and the cluster's own survey of each, in the background.
-import { type GapGroup, ImpoundError } from '../../evidence/index.ts';
+import { type GapGroup, gate, ImpoundError } from '../../evidence/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
+import type { Turns } from '../turns.ts';
 import { LiveCapture, type LiveOptions } from './live.ts';
 
 export interface LiveCapturesOptions {
+  readonly turns: Turns;
   readonly optionsOf: (
     capture: NodeCapture,
     bundle: string,
-  ) => Promise<Omit<LiveOptions, 'capture' | 'bundle' | 'changed'>>;
+  ) => Promise<Omit<LiveOptions, 'capture' | 'bundle' | 'changed' | 'turns'>>;
   readonly surveyOf: (capture: NodeCapture, live: LiveCapture, signal: AbortSignal) => Promise<readonly GapGroup[]>;
   readonly changed: (name: string) => void;
 }
+
+/** Many captures may begin together, and agents are at work for them meanwhile. */
+const SURVEYS_AT_ONCE = 3;
 
 interface Survey {
   readonly ending: AbortController;
@@ -28,6 +33,7 @@ export class LiveCaptures {
   readonly #surveys = new Map<string, Survey>();
   /** Of those that were forgotten while they ran. */
   readonly #leaving = new Set<Promise<void>>();
+  readonly #surveying = gate(SURVEYS_AT_ONCE);
 
   constructor(options: LiveCapturesOptions) {
     this.#options = options;
@@ -38,17 +44,19 @@ export class LiveCaptures {
     const uid = uidOf(capture);
     const known = this.#live.get(uid);
     if (known !== undefined) return known;
-    const opened = this.#open(capture).then(
-      (live) => {
-        if (this.#live.get(uid) === opened) this.#opened.set(uid, live);
-        else live.close(); // forgotten meanwhile
-        return live;
-      },
-      (error: unknown) => {
-        if (this.#live.get(uid) === opened) this.#live.delete(uid);
-        throw error;
-      },
-    );
+    const opened = this.#options.turns
+      .first(() => this.#open(capture))
+      .then(
+        (live) => {
+          if (this.#live.get(uid) === opened) this.#opened.set(uid, live);
+          else live.close(); // forgotten meanwhile
+          return live;
+        },
+        (error: unknown) => {
+          if (this.#live.get(uid) === opened) this.#live.delete(uid);
+          throw error;
+        },
+      );
     this.#live.set(uid, opened);
     return opened;
   }
@@ -113,7 +121,13 @@ export class LiveCaptures {
       throw new ImpoundError('internal', 'the status names no bundle', { operation: 'open capture' });
     const { name } = capture.metadata;
     const options = await this.#options.optionsOf(capture, bundle);
-    return LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) });
+    return LiveCapture.open({
+      ...options,
+      turns: this.#options.turns,
+      capture,
+      bundle,
+      changed: () => this.#options.changed(name),
+    });
   }
 
   #survey(capture: NodeCapture, live: LiveCapture): Survey {
@@ -122,7 +136,12 @@ export class LiveCaptures {
       Object.assign(survey, change, { finished: true });
       this.#options.changed(capture.metadata.name);
     };
-    const done = this.#options.surveyOf(capture, live, ending.signal).then(
+    const { surveyOf, turns } = this.#options;
+    const surveyed = this.#surveying(async () => {
+      await turns.calm();
+      return surveyOf(capture, live, ending.signal);
+    });
+    const done = surveyed.then(
       (gaps) => finish({ gaps }),
       (failure: unknown) => finish({ failure: failure ?? new Error('no reason') }),
     );

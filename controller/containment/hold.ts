@@ -1,6 +1,6 @@
 // Holds a node against autoscalers and cordons it: what would change, the change, and whether it still stands.
 import { ImpoundError } from '../../evidence/index.ts';
-import type { Kubernetes } from '../../kubernetes/index.ts';
+import type { Kubernetes, List } from '../../kubernetes/index.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { isHolding } from './holders.ts';
 import {
@@ -18,6 +18,9 @@ import {
 import { changeNode, findNode, NODES, type NodeObject, type NodePatch } from './node.ts';
 import { type Prior, stateBefore } from './prior.ts';
 import { anotherTakesPods, isControlPlane } from './schedulable.ts';
+
+/** Nodes asked for at once: an open one is mostly among the first. */
+const PAGE = 5;
 
 export interface HoldRequest {
   /** Its `spec.cordon` says whether the node is cordoned too. */
@@ -69,7 +72,7 @@ export interface HoldCheck {
   readonly refused: readonly Refusal[];
 }
 
-/** What would change about the node as it is. `nodes` are all of the cluster. No I/O. */
+/** What would change about the node as it is. `nodes` are all of the cluster, or one that takes pods is among them. No I/O. */
 export function planHold(node: NodeObject, nodes: readonly NodeObject[], request: HoldRequest): HoldPlan {
   const refused = [...unheld(request), ...uncordoned(node, nodes, request)];
   const cordon = request.capture.spec.cordon && !refused.some(({ what }) => what === 'cordon');
@@ -89,7 +92,7 @@ export async function applyHold(kubernetes: Kubernetes, request: HoldRequest): P
     const lost = notTheNode(node, request);
     if (node === undefined || lost.length > 0) return { patch: undefined, refused: lost, closes: false };
     const needed = request.capture.spec.cordon && !isClosed(node);
-    return planHold(node, needed ? await listNodes(kubernetes, signal) : [], request);
+    return planHold(node, needed ? await nodesUntilOpen(kubernetes, name, signal) : [], request);
   };
   const change = await changeNode(kubernetes, name, decide, signal);
   const { before, after, decision } = change;
@@ -103,7 +106,7 @@ export async function applyHold(kubernetes: Kubernetes, request: HoldRequest): P
   });
   if (before === undefined || !decision.closes) return told(after, decision.refused);
   // another may have been cordoned at the same time, each while the other was still open
-  if (anotherTakesPods(name, await listNodes(kubernetes, signal))) return told(after, decision.refused);
+  if (anotherTakesPods(name, await nodesUntilOpen(kubernetes, name, signal))) return told(after, decision.refused);
   const reopened = await reopen(kubernetes, request, stateOf(before));
   return told(reopened, [...decision.refused, lastSchedulable(name)]);
 }
@@ -195,8 +198,20 @@ async function reopen(
   return (await changeNode(kubernetes, capture.spec.node, decide, signal)).after;
 }
 
-async function listNodes(kubernetes: Kubernetes, signal: AbortSignal | undefined): Promise<readonly NodeObject[]> {
-  const { items } = await kubernetes.list<NodeObject>(NODES, signal === undefined ? {} : { signal });
-  if (items.length > 0) return items;
+/** All nodes, or as many pages of them as it takes to see another that takes pods: a large cluster's are many megabytes. */
+async function nodesUntilOpen(
+  kubernetes: Kubernetes,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<readonly NodeObject[]> {
+  const seen: NodeObject[] = [];
+  let next = '';
+  do {
+    const query = { limit: PAGE, ...(next === '' ? {} : { continue: next }) };
+    const page = await kubernetes.get<List<NodeObject>>(NODES, { query, ...(signal === undefined ? {} : { signal }) });
+    for (const node of page.items) seen.push(node);
+    next = page.metadata.continue ?? '';
+  } while (next !== '' && !anotherTakesPods(name, seen));
+  if (seen.length > 0) return seen;
   throw new ImpoundError('api-failed', 'the API server lists no node at all', { operation: 'GET', thing: NODES });
 }

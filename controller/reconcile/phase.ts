@@ -7,6 +7,7 @@ import type { LiveCaptures } from '../captures/registry.ts';
 import type { ControllerConfig } from '../config.ts';
 import type { Deaf } from '../hearing.ts';
 import type { Tell } from '../tell.ts';
+import type { Turns } from '../turns.ts';
 
 export interface Reconciling {
   readonly kubernetes: Kubernetes;
@@ -18,6 +19,7 @@ export interface Reconciling {
   /** Of all bundles. */
   readonly store: Store;
   readonly live: LiveCaptures;
+  readonly turns: Turns;
   readonly desk: AgentDesk;
   readonly tell: Tell;
   /** Why the node's agent is not heard, where something is known to be in its way. */

@@ -5,14 +5,15 @@ import { findNode } from '../containment/node.ts';
 import { priorFor } from '../containment/prior.ts';
 import { secondsLeft } from './deadline.ts';
 import { listCaptures } from './list.ts';
-import { isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
+import { after, isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
 import { type Said, writeStatus } from './status.ts';
 import { sayUnsupported } from './unmet.ts';
 
 const REPLICA_ON_SUSPECT = 'replica-on-suspect';
+const TURN_MILLISECONDS = 100;
 
 export const protect: PhaseFunction = async (capture, context) => {
-  const { kubernetes, clock, desk, live, steppedDown, tell } = context;
+  const { kubernetes, clock, desk, live, steppedDown, tell, turns } = context;
   const { metadata, spec } = capture;
   const opened = await live.open(capture);
   if (opened.has('close')) return { kind: 'on', capture: await writeStatus(kubernetes, clock, capture, CLOSED) };
@@ -21,6 +22,9 @@ export const protect: PhaseFunction = async (capture, context) => {
     await opened.chain.append('note', { reason: REPLICA_ON_SUSPECT, replica, said: steppedDown });
   }
   if (!isUnwanted(capture)) desk.offer(metadata.uid ?? '', spec.node, opened, secondsLeft(capture, clock));
+  turns.begun(metadata.name);
+  // first the agents of all that begin now are told: what is volatile on their nodes does not wait
+  if (!turns.isCalm()) return after(TURN_MILLISECONDS);
   live.survey(capture);
   const granted: Said = {
     type: 'Granted',

@@ -47,8 +47,10 @@ export async function beginBundle(custody: Custody, request: CaptureRequest): Pr
   const { store, signer } = custody;
   const bytes = Buffer.from(`${JSON.stringify(request, null, 2)}\n`);
   const chain = new ChainWriter({ ...custody, bundle: request.bundle, entries: [] });
-  await putSame(store, keyPath(signer.keyid), Buffer.from(signer.publicKeyPem));
-  await putSame(store, REQUEST, bytes);
+  await Promise.all([
+    putSame(store, keyPath(signer.keyid), Buffer.from(signer.publicKeyPem)),
+    putSame(store, REQUEST, bytes),
+  ]);
   const holder = await ownHolder();
   const details = {
     encryption: request.encryption ?? 'none',

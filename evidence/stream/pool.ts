@@ -20,3 +20,20 @@ export async function forEachBounded<T>(
   };
   await Promise.all(Array.from({ length: limit }, lane));
 }
+
+/** Runs at most `limit` of what it is given at once, in order. */
+export function gate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (work) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
+}

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { AGENT_LIMITS } from '../../controller/agents/limits.ts';
 import { LiveCapture } from '../../controller/captures/live.ts';
+import { makeTurns } from '../../controller/turns.ts';
 import { bundleId, DirectoryStore, readChain, systemClock, verifyBundle } from '../../evidence/index.ts';
 import { parseNodeCapture } from '../../protocol/index.ts';
 import { newSigner, silentLog } from '../helpers/bundle.ts';
@@ -32,7 +33,7 @@ async function captureIn(folder: string) {
       actor: { kind: 'controller', name: 'c', node: 'node2' } as const,
     };
     return LiveCapture.open({
-      ...{ capture, bundle, custody, limits: AGENT_LIMITS, tsa: [], log: silentLog },
+      ...{ capture, bundle, custody, limits: AGENT_LIMITS, turns: makeTurns(8), tsa: [], log: silentLog },
       uploads: own.uploads({ seconds: 10, receiver }),
       refused: () => undefined,
       changed: () => undefined,

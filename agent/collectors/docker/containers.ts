@@ -1,12 +1,12 @@
 // Every container of the engine: inspected first, its processes and statistics beside, its changed files behind.
-import { Channel, forEachBounded, jsonLines } from '../../../evidence/index.ts';
+import { Channel, forEachBounded, gate, jsonLines } from '../../../evidence/index.ts';
 import type { FootprintItem } from '../../context.ts';
 import { at, listAt, textAt } from '../../runtime/json.ts';
 import { type ContainerName, containerName, containerRow, unlistedRow } from './container-row.ts';
 import { fromList, suspectsFirst } from './listed.ts';
 import { type Occupants, processesByContainer } from './processes.ts';
 import { changeRow, digestsOf, statsRow, topRows } from './rows.ts';
-import { archived, ask, gate, parsed, type Session } from './session.ts';
+import { archived, ask, parsed, type Session } from './session.ts';
 import { Table } from './table.ts';
 
 /** A container as the log archive needs it. */

@@ -1,6 +1,6 @@
 // Which processes of the node are in which Docker container, by the walk over /proc.
 import { gap } from '../../../capture/index.ts';
-import { describeError } from '../../../evidence/index.ts';
+import { describeError, unlessAborted } from '../../../evidence/index.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import type { Session } from './session.ts';
 
@@ -18,13 +18,10 @@ export interface Occupants {
 /** By container id; undefined, with a gap, where the walk over /proc is not done in time. */
 export async function processesByContainer(session: Session): Promise<ReadonlyMap<string, Occupants> | undefined> {
   const late = AbortSignal.any([session.signal, AbortSignal.timeout(WALK_MILLISECONDS)]);
-  const given = new Promise<undefined>((resolve) => {
-    late.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
   const name = "containers' processes";
   let summaries: readonly ProcessSummary[] | undefined;
   try {
-    summaries = await Promise.race([session.context.walk.index(), given]);
+    summaries = await unlessAborted(session.context.walk.index(), late, () => undefined);
   } catch (error) {
     session.gaps.push(gap('failed', name, `the walk over /proc failed: ${describeError(error)}`));
     return undefined;

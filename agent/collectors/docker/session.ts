@@ -73,20 +73,3 @@ export async function archived(
   await session.raw.push({ name: member, mtime, content: raw, ...(cut === undefined ? {} : { truncated: cut }) });
   return { kind: 'answer', ...answer };
 }
-
-/** Runs at most `limit` of what it is given at once, in order. */
-export function gate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
-  let running = 0;
-  return async (work) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
-}

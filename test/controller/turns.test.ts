@@ -1,0 +1,61 @@
+// Who goes first where many captures begin at once.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeTurns } from '../../controller/turns.ts';
+
+test('what goes first: so many at once and no more, in the order in which it came; the others wait until it is done', async () => {
+  const turns = makeTurns(2);
+  const order: string[] = [];
+  let running = 0;
+  const first = (name: string): Promise<void> =>
+    turns.first(async () => {
+      running++;
+      assert.ok(running <= 2);
+      order.push(name);
+      await sleep(5);
+      running--;
+    });
+  const all = ['a', 'b', 'c', 'd'].map(first);
+  await turns.calm();
+  assert.deepEqual(order, ['a', 'b', 'c', 'd']);
+  assert.equal(running, 0);
+  await Promise.all(all);
+});
+
+test('while a capture begins the others wait; what fails gives its place on', async () => {
+  const turns = makeTurns(1);
+  turns.begins('one');
+  let isCalm = false;
+  const calm = turns.calm().then(() => {
+    isCalm = true;
+  });
+  const failure = turns.first(async () => Promise.reject(new Error('no')));
+  const other = turns.first(async () => 'yes');
+  await assert.rejects(failure, /no/);
+  assert.equal(await other, 'yes');
+  assert.equal(isCalm, false);
+  turns.begun('one');
+  await calm;
+  turns.begins('two');
+  turns.clear();
+  await turns.calm();
+});
+
+test('one that never gets on holds the others up once, and for a time', { timeout: 5000 }, async () => {
+  const turns = makeTurns(1, 20);
+  turns.begins('stuck');
+  await turns.calm();
+  await turns.first(async () => undefined);
+  await turns.calm();
+  turns.begun('stuck');
+  await turns.calm();
+  turns.begins('another');
+  let waits = true;
+  const calm = turns.calm().then(() => {
+    waits = false;
+  });
+  await Promise.resolve();
+  assert.equal(waits, true);
+  await calm;
+});
