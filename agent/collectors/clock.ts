@@ -33,7 +33,7 @@ async function* collect(context: NodeContext): AsyncGenerator<Artefact | GapRepo
     yield gap(
       'unsupported',
       'clock synchronisation',
-      'adjtimex(2) needs a program of the agent image; no time service left its mark',
+      'the kernel was not asked (adjtimex(2)), and no time service left its mark',
     );
   }
 }

@@ -112,7 +112,7 @@ function about({ subject, predicate: { action, details } }: Statement): string {
     case 'note':
       return String(details.reason ?? '');
     case 'access':
-      return String(details.reason ?? '');
+      return String(details.reason ?? details.purpose ?? ''); // a controller has written the latter
     case 'close':
       return String(details.outcome);
     default:

@@ -4,7 +4,7 @@ import type { Environment, ExitCode } from '../command.ts';
 import type { VerifyArguments } from '../commands/verify.ts';
 import { trustedKey } from '../key.ts';
 import { byteProgress } from '../terminal/byte-progress.ts';
-import { escapeText, formatBytes, styled } from '../terminal/text.ts';
+import { counted, escapeText, formatBytes, styled } from '../terminal/text.ts';
 import { usage } from '../usage.ts';
 import { openNamed } from './named.ts';
 
@@ -75,7 +75,11 @@ export function printReport(report: VerifyReport, path: string, { stdout }: Envi
   if (capture !== undefined && (capture.outcome !== 'complete' || capture.truncated > 0)) {
     const outcome = OUTCOMES[capture.outcome] ?? escapeText(capture.outcome);
     write(
-      styled('yellow', `capture ${outcome}; ${capture.truncated} artefacts are not whole ("ls" names them)`, stdout),
+      styled(
+        'yellow',
+        `capture ${outcome}; ${counted(capture.truncated, 'artefact')} not whole ("ls" names them)`,
+        stdout,
+      ),
     );
   }
   write(verdictLine(report, stdout));
@@ -93,11 +97,7 @@ function verdictLine({ verdict, signer, findings }: VerifyReport, stdout: NodeJS
         stdout,
       );
     case 'not intact':
-      return styled(
-        ['red', 'bold'],
-        `NOT INTACT: ${findings.length} finding${findings.length === 1 ? '' : 's'}`,
-        stdout,
-      );
+      return styled(['red', 'bold'], `NOT INTACT: ${counted(findings.length, 'finding')}`, stdout);
     default:
       return styled(['red', 'bold'], 'could not be checked: some files could not be read', stdout);
   }

@@ -1,9 +1,11 @@
 // What the cluster says of the node that is to be captured, as far as the person may look.
 import { ImpoundError } from '../../evidence/index.ts';
 import type { KubernetesObject } from '../../kubernetes/index.ts';
+import { bearer } from './capture-bundle.ts';
 import { isEnded, listCaptures } from './captures.ts';
 import type { Connection } from './connect.ts';
 import { agentVerdict, controllerVerdict, type Verdict } from './diagnosis.ts';
+import { isNodeReady, type NodeObject } from './node.ts';
 import { ifMay } from './rights.ts';
 import { type Right, SEE } from './roles.ts';
 import { similarTo } from './similar.ts';
@@ -12,13 +14,9 @@ import { similarTo } from './similar.ts';
 const EVERY_POD: Right = { verb: 'list', group: '', resource: 'pods' };
 const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
 
-interface NodeObject extends KubernetesObject {
-  readonly spec: {
-    readonly unschedulable?: boolean;
-    readonly taints?: readonly { readonly key: string; readonly effect: string }[];
-  };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
+/** It is created by the API server's word alone. */
+const UNKNOWN =
+  'this context logs in by a client certificate: that is enough to capture, but to read evidence (what stands out, pull, verify NAME) takes one whose user has a token';
 
 export interface NodeFacts {
   /** Undefined where one may not look. */
@@ -34,18 +32,23 @@ export interface NodeFacts {
 export async function nodeFacts(connection: Connection, name: string, cordon: boolean): Promise<NodeFacts> {
   const { kubernetes } = connection;
   const node = await nodeOf(connection, name);
-  const [captures, pods, others, agent, controller] = await Promise.all([
+  const [captures, pods, others, agent, controller, isKnown] = await Promise.all([
     listCaptures(connection, name),
     ifMay(connection, EVERY_POD, () => kubernetes.list<KubernetesObject>('/api/v1/pods', { query: onNode(name) })),
     ifMay(connection, SEE.nodes, () => kubernetes.list<NodeObject>('/api/v1/nodes')),
     agentVerdict(connection, name),
     controllerVerdict(connection),
+    bearer(connection).then(
+      () => true,
+      () => false,
+    ),
   ]);
   const warnings: string[] = [];
   for (const capture of captures.filter((one) => !isEnded(one)))
     warnings.push(`capture ${capture.metadata.name} of this node goes on: the agent takes one after the other`);
   for (const { kind, text } of [agent, controller]) if (kind === 'troubled') warnings.push(text);
-  if (node !== undefined && !isReady(node))
+  if (!isKnown) warnings.push(UNKNOWN);
+  if (node !== undefined && !isNodeReady(node))
     warnings.push(`node ${name} is not ready: its agent may not answer, and what exists then is sealed`);
   if (cordon && node !== undefined && CONTROL_PLANE in (node.metadata.labels ?? {}))
     warnings.push(`node ${name} is of the control plane: the controller does not cordon it`);
@@ -53,9 +56,9 @@ export async function nodeFacts(connection: Connection, name: string, cordon: bo
     warnings.push(`no other node takes pods: the controller does not cordon the last one`);
   return {
     node: node && {
-      ready: isReady(node),
+      ready: isNodeReady(node),
       created: node.metadata.creationTimestamp ?? '',
-      unschedulable: node.spec.unschedulable === true,
+      unschedulable: node.spec?.unschedulable === true,
     },
     pods: pods?.items.length,
     ...{ agent, controller, warnings },
@@ -80,13 +83,9 @@ function onNode(name: string): Readonly<Record<string, string>> {
   return { fieldSelector: `spec.nodeName=${name},status.phase!=Succeeded,status.phase!=Failed` };
 }
 
-function isReady({ status }: NodeObject): boolean {
-  return status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true;
-}
-
 /** As far as it matters for a warning; the controller looks closer. */
 function takesPods(node: NodeObject): boolean {
-  const { unschedulable, taints = [] } = node.spec;
+  const { unschedulable, taints = [] } = node.spec ?? {};
   const closed = taints.some(({ key, effect }) => effect !== 'PreferNoSchedule' && /^(node|impound)[.-]/.test(key));
-  return isReady(node) && unschedulable !== true && !closed;
+  return isNodeReady(node) && unschedulable !== true && !closed;
 }

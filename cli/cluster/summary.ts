@@ -1,7 +1,8 @@
 // The last screen of a capture in the cluster, and what `status` shows: how it ended, what is missing, the next command.
+import type { ChainHead } from '../../evidence/index.ts';
 import type { NodeCapture, NodeCaptureStatus } from '../../protocol/index.ts';
 import type { Environment } from '../command.ts';
-import { escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
+import { counted, escapeText, formatBytes, formatSeconds, styled, table } from '../terminal/text.ts';
 import { printStandingOut } from '../triage/print.ts';
 import type { Again } from './again.ts';
 import { isEnded } from './captures.ts';
@@ -36,17 +37,17 @@ export function printSummary(capture: NodeCapture, again: Again, { stdout }: Out
   } else if (triaged !== undefined) printStandingOut(triaged.standsOut, stdout);
   printGaps(status.collectors ?? [], isEnded(capture), stdout);
   const { bundle } = status;
+  const head = typeof triaged === 'object' ? triaged.head : bundle?.head;
   if (bundle !== undefined) {
     heading('Custody');
     write(`bundle     ${escapeText(bundle.url)}`);
     if (typeof triaged === 'object')
       write(`access     entry ${triaged.head.sequence}: what stands out was read as you`);
-    const head = typeof triaged === 'object' ? triaged.head : bundle.head;
     if (head !== undefined)
       write(`head       ${head.sequence}:${head.sha256}  (write it down: it shows a chain cut short)`);
   }
   heading('Next');
-  for (const words of nextWords(capture)) write(again(words));
+  for (const words of nextWords(capture, head)) write(again(words));
   if (!isEnded(capture)) write(again(`watch ${metadata.name}`));
 }
 
@@ -67,9 +68,8 @@ export function printStatus(capture: NodeCapture, again: Again, environment: Out
   printSummary(capture, again, environment);
 }
 
-function nextWords({ metadata, status = {}, spec }: NodeCapture): readonly string[] {
+function nextWords({ metadata, status = {}, spec }: NodeCapture, head: ChainHead | undefined): readonly string[] {
   const { name } = metadata;
-  const { head } = status.bundle ?? {};
   const sealed = status.sealedAt !== undefined && head !== undefined;
   return [
     ...(sealed
@@ -102,8 +102,4 @@ function printGaps(
   stdout.write(`\n${styled('bold', 'Gaps', stdout)} (gaps.jsonl of the bundle has each by its name)\n`);
   const columns = [{ title: 'COUNT', align: 'right' as const }, { title: 'COLLECTOR' }, { title: 'ENDED' }];
   stdout.write(`${table(columns, rows, stdout.columns ?? Number.POSITIVE_INFINITY)}\n`);
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -1,7 +1,7 @@
 // What a pull came to, and how a person is told.
 import type { ChainHead } from '../../../evidence/index.ts';
 import type { Environment } from '../../command.ts';
-import { escapeText, formatBytes, formatSeconds, styled } from '../../terminal/text.ts';
+import { counted, escapeText, formatBytes, formatSeconds, styled } from '../../terminal/text.ts';
 import type { Plain } from './plain.ts';
 import type { PullPlan } from './plan.ts';
 
@@ -89,10 +89,6 @@ function verdictOf(troubles: readonly Trouble[]): string {
     ...(occupied === 0 ? [] : [`${counted(occupied, 'file')} not written: another stands in the place`]),
     ...(failed === 0 ? [] : [`${counted(failed, 'file')} could not be had`]),
   ].join('; ');
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function someOf(paths: readonly string[]): string {
