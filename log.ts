@@ -1,8 +1,6 @@
 // The one place that knows winston: readable lines on a terminal, JSON lines anywhere else, always on stderr.
 import { createLogger, format, transports } from 'winston';
-import type { Logger } from './evidence/index.ts';
-
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+import type { Logger, LogLevel } from './evidence/index.ts';
 
 export function createLog(level: LogLevel, stream: NodeJS.WriteStream = process.stderr): Logger {
   const readable = format.combine(

@@ -1,6 +1,6 @@
 // What the agent is started with: flags only, since a DaemonSet writes them once.
 import { parseArgs } from 'node:util';
-import { ImpoundError } from '../evidence/index.ts';
+import { ImpoundError, LOG_LEVELS, type LogLevel } from '../evidence/index.ts';
 
 const OPTIONS = {
   controller: { type: 'string' },
@@ -32,10 +32,8 @@ export interface AgentConfig {
   readonly docker: string | undefined;
   readonly containerd: string | undefined;
   readonly cri: string | undefined;
-  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  readonly logLevel: LogLevel;
 }
-
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 
 /** Throws `usage`. */
 export function readAgentConfig(args: readonly string[]): AgentConfig {
@@ -45,8 +43,8 @@ export function readAgentConfig(args: readonly string[]): AgentConfig {
     throw usage('--controller, --ca and --token are needed');
   if (!URL.canParse(controller) || new URL(controller).protocol !== 'https:')
     throw usage('--controller is an https:// URL');
-  const logLevel = LEVELS.find((level) => level === values['log-level']);
-  if (logLevel === undefined) throw usage(`--log-level is one of ${LEVELS.join(', ')}`);
+  const logLevel = LOG_LEVELS.find((level) => level === values['log-level']);
+  if (logLevel === undefined) throw usage(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
   return { controller, ca, token, root, docker, containerd, cri, logLevel };
 }
 

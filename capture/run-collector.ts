@@ -1,7 +1,7 @@
 // Runs one collector: pulls its artefacts and gaps, stores what it yields, and ends it at its deadline.
 
 import type { CollectorOutcome } from '../evidence/index.ts';
-import { type ArtefactWriter, describeError, zstdCompress } from '../evidence/index.ts';
+import { type ArtefactWriter, describeError, within, zstdCompress } from '../evidence/index.ts';
 import { type Artefact, type CollectContext, type Collector, gap } from './collector.ts';
 import type { CaptureOptions, CollectorResult } from './engine.ts';
 import { GapLog } from './gaps.ts';
@@ -143,7 +143,7 @@ async function pull<C extends CollectContext>(
   // a generator that hangs cannot be waited for: its own `finally` runs when what it waits for answers
   const farewell = generator.return(undefined).catch((error: unknown) => failures.push(error));
   await Promise.all(storing);
-  await atMost(farewell, FAREWELL_MILLISECONDS);
+  await within(farewell, FAREWELL_MILLISECONDS, () => undefined);
   const custody = failures.find((error) => error instanceof CustodyFailure);
   if (failures.length > 0) throw custody ?? failures[0];
 }
@@ -280,14 +280,4 @@ class StopRace {
       promise.then(resolve, reject).finally(() => this.#waiting.delete(reject));
     });
   }
-}
-
-/** Waits for `promise`, and no longer than this. The timer holds the process: it may be all there is to wait for. */
-async function atMost(promise: Promise<unknown>, milliseconds: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

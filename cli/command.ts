@@ -1,7 +1,6 @@
 // A command is data: name, words, options, and what it does. Help, completion and docs come from it.
 import type { Options } from 'yargs';
-import type { Logger } from '../evidence/index.ts';
-import type { LogLevel } from '../log.ts';
+import type { Logger, LogLevel } from '../evidence/index.ts';
 
 /** 0 done; 1 the answer is no; 2 could not; 64 usage (sysexits.h); 130 the person left, and it goes on (as of SIGINT). */
 export type ExitCode = 0 | 1 | 2 | 64 | 130;

@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { isInKms, signerOf } from '../cloud/index.ts';
 import {
   generateKeyFiles,
   parsePublicKey,
@@ -11,9 +12,6 @@ import {
   type TrustedKey,
 } from '../evidence/index.ts';
 import type { Environment } from './command.ts';
-
-/** Before the ARN or alias of a key in AWS KMS. */
-const KMS = 'kms:';
 
 /** `$XDG_CONFIG_HOME/impound/signing.pem` */
 export function defaultKeyFile(env: NodeJS.ProcessEnv = process.env): string {
@@ -28,8 +26,7 @@ export interface SigningKey {
 }
 
 export async function signingKey(file: string | undefined, { stderr }: Environment): Promise<SigningKey> {
-  if (file?.startsWith(KMS) === true) return { signer: await inKms(file), file };
-  if (file !== undefined) return { signer: await readSigner(file), file };
+  if (file !== undefined) return { signer: await signerOf(file), file };
   const own = defaultKeyFile();
   try {
     await access(own);
@@ -43,12 +40,7 @@ export async function signingKey(file: string | undefined, { stderr }: Environme
 
 /** The public half of a PEM file (a private key's too), or of a key in AWS KMS. */
 export async function trustedKey(file: string): Promise<TrustedKey> {
-  return file.startsWith(KMS) ? parsePublicKey((await inKms(file)).publicKeyPem, file) : readPublicKey(file);
-}
-
-async function inKms(key: string): Promise<Signer> {
-  const { kmsSigner } = await import('../cloud/index.ts');
-  return kmsSigner(key.slice(KMS.length));
+  return isInKms(file) ? parsePublicKey((await signerOf(file)).publicKeyPem, file) : readPublicKey(file);
 }
 
 /** What verify takes as --key: `FILE.pub` where that is, else the same as the signing key was named by. */

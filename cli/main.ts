@@ -3,6 +3,7 @@
 import yargs from 'yargs';
 import { boundMemory } from '../capture/memory.ts';
 import { describeError, ImpoundError } from '../evidence/errors.ts';
+import { LOG_LEVELS } from '../evidence/ports.ts';
 import { software } from '../evidence/software.ts';
 import type { Command, CommonArguments, Environment, ExitCode } from './command.ts';
 import { commands } from './commands/index.ts';
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
       global: true,
     })
     .option('quiet', { type: 'boolean', default: false, describe: 'No progress', global: true })
-    .option('log-level', { choices: ['error', 'warn', 'info', 'debug'] as const, default: 'warn', global: true })
+    .option('log-level', { choices: LOG_LEVELS, default: 'warn', global: true })
     .strict()
     .demandCommand(1, 'say what to do: see --help')
     .recommendCommands()

@@ -1,4 +1,5 @@
 // Who AWS says is asking: the name under which a person's access goes on the chain.
+import { within } from '../evidence/index.ts';
 import { clientSettings } from './client.ts';
 
 /** A custody entry can name a person without AWS too, and must not wait for it. */
@@ -13,8 +14,6 @@ const FALLBACK_REGION = 'us-east-1';
 export async function callerIdentity(region?: string): Promise<string | undefined> {
   const { GetCallerIdentityCommand, STSClient } = await import('@aws-sdk/client-sts');
   const ended = new AbortController();
-  const { promise: bound, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), BOUND_MILLISECONDS);
   let client = new STSClient(clientSettings(region));
   try {
     const ask = async (): Promise<string | undefined> => {
@@ -25,9 +24,9 @@ export async function callerIdentity(region?: string): Promise<string | undefine
     };
     // every failure is the same answer: AWS does not say who this is. The bound is also for credentials, which the
     // SDK may look for in the instance's metadata and whose search it does not let anybody stop
-    return await Promise.race([ask().catch(() => undefined), bound]);
+    const nobody = (): undefined => undefined;
+    return await within(ask().catch(nobody), BOUND_MILLISECONDS, nobody);
   } finally {
-    clearTimeout(timer);
     ended.abort();
     client.destroy();
   }

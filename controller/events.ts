@@ -1,7 +1,7 @@
 // Tells what happens where people look: Kubernetes events about a capture and its node. None of it may fail a capture.
 import { createHash } from 'node:crypto';
-import { type Clock, describeError, ImpoundError, type Logger } from '../evidence/index.ts';
-import type { Kubernetes } from '../kubernetes/index.ts';
+import { type Clock, describeError, type Logger } from '../evidence/index.ts';
+import { type Kubernetes, unlessMissing } from '../kubernetes/index.ts';
 
 /** An object without a namespace: its events are in the namespace "default". */
 export interface Regarding {
@@ -99,15 +99,11 @@ export function openEvents(kubernetes: Kubernetes, { log, clock, instance }: Eve
 
 /** False where it is gone: the API server keeps events for an hour, or less. */
 async function countUp(kubernetes: Kubernetes, known: Known, now: Date): Promise<boolean> {
-  try {
-    const body = { count: known.count + 1, lastTimestamp: secondsOf(now) };
-    await kubernetes.patch(`${EVENTS}/${known.name}`, 'merge', body);
-    known.count++;
-    return true;
-  } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'api-missing') return false;
-    throw error;
-  }
+  const body = { count: known.count + 1, lastTimestamp: secondsOf(now) };
+  const patched = await unlessMissing(kubernetes.patch(`${EVENTS}/${known.name}`, 'merge', body));
+  if (patched === undefined) return false;
+  known.count++;
+  return true;
 }
 
 function eventOf(

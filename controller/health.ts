@@ -1,7 +1,7 @@
 // Whether this replica lives and is of use, and its figures.
 
 import { Problem } from './http/problem.ts';
-import type { Route } from './http/route.ts';
+import { type Route, wholeReply } from './http/route.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface Health {
@@ -28,14 +28,8 @@ export function healthRoutes({ unready, metrics }: Health): readonly Route[] {
       path: '/metrics',
       name: 'metrics',
       async handle() {
-        const text = Buffer.from(await metrics.text());
-        const headers = { 'content-type': metrics.contentType, 'content-length': String(text.length) };
-        return { headers, stream: once(text) };
+        return wholeReply(await metrics.text(), { 'content-type': metrics.contentType });
       },
     },
   ];
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -1,7 +1,7 @@
 // The Deployment's program: reads its configuration, and runs the controller until it is told to end.
 import { parseArgs } from 'node:util';
 import { boundMemory } from '../capture/memory.ts';
-import { describeError, ImpoundError } from '../evidence/index.ts';
+import { describeError, ImpoundError, LOG_LEVELS } from '../evidence/index.ts';
 import { software } from '../evidence/software.ts';
 import { kubernetes, readAccess } from '../kubernetes/index.ts';
 import { createLog } from '../log.ts';
@@ -21,12 +21,10 @@ const USAGE = `impound-controller: captures nodes as NodeCaptures ask for
   --log-level        error, warn, info or debug (info)
 From the environment: POD_NAMESPACE, POD_NAME, NODE_NAME, POD_IP`;
 
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-
 async function main(): Promise<void> {
   const { values } = readArguments();
-  const level = LEVELS.find((known) => known === values['log-level']);
-  if (level === undefined) throw usage(`--log-level is one of ${LEVELS.join(', ')}`);
+  const level = LOG_LEVELS.find((known) => known === values['log-level']);
+  if (level === undefined) throw usage(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
   const log = createLog(level);
   const config = await readConfig(values.config, process.env);
   const stopped = new AbortController();

@@ -1,6 +1,6 @@
 // Objects of the watches as they are used: captures read by their schema, uids of nodes and pods by name.
-import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
-import type { Kubernetes, KubernetesObject } from '../kubernetes/index.ts';
+import { describeError, type Logger } from '../evidence/index.ts';
+import { type Kubernetes, type KubernetesObject, unlessMissing } from '../kubernetes/index.ts';
 import { type NodeCapture, parseNodeCapture } from '../protocol/index.ts';
 
 export interface Parsed {
@@ -55,11 +55,7 @@ export function uidLookup(
   return async (name) => {
     const known = watched(name)?.metadata.uid;
     if (known !== undefined) return known;
-    try {
-      return (await kubernetes.get<KubernetesObject>(`${path}/${encodeURIComponent(name)}`)).metadata.uid;
-    } catch (error) {
-      if (error instanceof ImpoundError && error.code === 'api-missing') return undefined;
-      throw error;
-    }
+    const found = await unlessMissing(kubernetes.get<KubernetesObject>(`${path}/${encodeURIComponent(name)}`));
+    return found?.metadata.uid;
   };
 }

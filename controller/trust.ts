@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { setInterval as every } from 'node:timers/promises';
 import { connect } from 'node:tls';
-import { type Clock, describeError, errnoOf, type Logger } from '../evidence/index.ts';
+import { type Clock, certificateCode, describeError, errnoOf, type Logger, unlessAborted } from '../evidence/index.ts';
 import { SAYS } from './http/certificate.ts';
 import { fieldsOf, type Leaf, untimely } from './http/leaf.ts';
 
@@ -126,21 +126,17 @@ async function refusal({ own, serverName, signal }: TrustOptions, ca: string): P
   const done = Promise.withResolvers<string | undefined>();
   const socket = connect({ ...own, servername: serverName, ca });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_MILLISECONDS)]);
-  const giveUp = (): void => done.reject(new Error('the handshake with oneself was given up'));
-  limit.addEventListener('abort', giveUp, { once: true });
   socket.once('secureConnect', () => done.resolve(undefined));
-  socket.on('error', (error: NodeJS.ErrnoException) => {
-    if (OF_CERTIFICATE.test(error.code ?? '')) done.resolve(error.code);
+  socket.on('error', (error) => {
+    const code = certificateCode(error);
+    if (code !== undefined) done.resolve(code);
     else done.reject(error);
   });
   try {
-    return await done.promise;
+    return await unlessAborted(done.promise, limit, () => {
+      throw new Error('the handshake with oneself was given up');
+    });
   } finally {
-    limit.removeEventListener('abort', giveUp);
     socket.destroy();
   }
 }
-
-/** Codes of X509_verify_cert(3), as Node has them, and its own for another name. */
-const OF_CERTIFICATE =
-  /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|PATH_LENGTH_|ERR_TLS_CERT_ALTNAME_INVALID)/;

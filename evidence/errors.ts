@@ -84,6 +84,16 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
+/** Codes of X509_verify_cert(3), as Node has them, and its own for another name. */
+const OF_CERTIFICATE =
+  /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|PATH_LENGTH_|ERR_TLS_CERT_ALTNAME_INVALID)/;
+
+/** OpenSSL's word for why the certificate at the other end was not taken; undefined where it is no certificate's fault. */
+export function certificateCode(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && OF_CERTIFICATE.test(code) ? code : undefined;
+}
+
 /** One line about an error of any kind, for a gap's detail or a log line. */
 export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,5 +1,10 @@
 // What the rooms are given from outside: a logger, a clock, a signer, an actor.
 
+/** From what ends a program to what only its makers want to know. */
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 /** Structured logging; `fields` are plain JSON values. Text from evidence belongs in fields, never in `message`. */
 export interface Logger {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;

@@ -1,7 +1,7 @@
 // A connection to a port of a pod through the API server (WebSocket, as `kubectl port-forward`), as a stream.
 import { Duplex, Writable } from 'node:stream';
 import { PortForward } from '@kubernetes/client-node';
-import { describeError, ImpoundError } from '../evidence/index.ts';
+import { describeError, ImpoundError, within } from '../evidence/index.ts';
 import { type AccessChoice, readKubeconfig } from './kubeconfig.ts';
 
 const CONNECT_MILLISECONDS = 15_000;
@@ -63,10 +63,12 @@ export async function portForwarder(choice: AccessChoice): Promise<Forwarder> {
         done();
       },
     });
+    const opening = forward.portForward(namespace, pod, [port], output, failed, input) as unknown as Promise<Socket>;
     try {
-      socket = (await withTimeout(
-        forward.portForward(namespace, pod, [port], output, failed, input),
-      )) as unknown as Socket;
+      socket = await within(opening, CONNECT_MILLISECONDS, () => {
+        opening.then((late) => late.terminate()).catch(() => undefined); // nobody waits for it any more
+        throw new Error(`no answer in ${CONNECT_MILLISECONDS / 1000} s`);
+      });
     } catch (error) {
       stream.destroy();
       throw refused(to, error);
@@ -76,19 +78,6 @@ export async function portForwarder(choice: AccessChoice): Promise<Forwarder> {
     if (stream.errored) throw stream.errored;
     return stream;
   };
-}
-
-async function withTimeout<T>(work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new Error(`no answer in ${CONNECT_MILLISECONDS / 1000} s`)),
-    CONNECT_MILLISECONDS,
-  );
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The library rejects with an event, whose message has the status of the answer: "Unexpected server response: 403". */

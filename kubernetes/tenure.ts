@@ -1,6 +1,6 @@
 // The time that we lead: the lease is renewed, the work runs, and at its end the lease is given back.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
+import { describeError, ImpoundError, type Logger, within } from '../evidence/index.ts';
 import { type Claim, type Moment, momentOf } from './claim.ts';
 import type { LeaseRecord, LeaseWriter } from './lease-record.ts';
 import type { LeaseView } from './lease-view.ts';
@@ -30,19 +30,11 @@ export async function serve(tenure: Tenure): Promise<void> {
   log.info('leads no more', { identity: tenure.identity, reason, note });
   // released while the work still runs, two would do it at once
   const patience = deliberate ? claim.remaining() : tenure.requestMilliseconds;
-  if (!(await endsWithin(work, patience))) log.warn("the leader's work does not end", { reason });
+  const ends = work.then(() => true);
+  if (!(await within(ends, patience, () => false))) log.warn("the leader's work does not end", { reason });
   else if (deliberate) await release(tenure, last, note);
   tenure.released();
   await work;
-}
-
-async function endsWithin(work: Promise<void>, milliseconds: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), milliseconds);
-  work.then(() => resolve(true));
-  const ended = await promise;
-  clearTimeout(timer);
-  return ended;
 }
 
 async function workOf({ claim, log, work }: Tenure): Promise<void> {

@@ -1,5 +1,5 @@
 // Why the controller could not be asked, or would not answer: as an error with a stable code, and with what a person must do.
-import { describeError, type ErrorCode, errnoOf, ImpoundError } from '../../evidence/index.ts';
+import { certificateCode, describeError, type ErrorCode, errnoOf, ImpoundError } from '../../evidence/index.ts';
 import { PROTOCOL_VERSIONS } from '../../protocol/index.ts';
 
 /** What the controller said instead of an answer. */
@@ -17,9 +17,6 @@ export class Refused extends Error {
   }
 }
 
-/** Its certificate was not taken: codes of X509_verify_cert(3), as Node has them, and its own for another name. */
-const OF_CERTIFICATE =
-  /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|PATH_LENGTH_|ERR_TLS_CERT_ALTNAME_INVALID)/;
 const BY_ITSELF = 'the controller reads it again by itself, and this agent goes on';
 const CERTIFICATE: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: `has expired, by this node's clock: put a valid one into the Secret impound-controller-tls; ${BY_ITSELF}`,
@@ -41,12 +38,6 @@ export function isHopeful(error: unknown): boolean {
 /** Whether more than some seconds' patience would change anything: only a person does. */
 export function needsAPerson(error: unknown): boolean {
   return certificateCode(error) !== undefined || (error instanceof Refused && error.status === 401);
-}
-
-/** OpenSSL's word; undefined where it is no certificate's fault. */
-export function certificateCode(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && OF_CERTIFICATE.test(code) ? code : undefined;
 }
 
 export function failure(error: unknown): unknown {

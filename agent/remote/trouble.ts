@@ -2,8 +2,8 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:tls';
-import { describeError, ImpoundError, type Logger } from '../../evidence/index.ts';
-import { certificateCode, failure } from './failure.ts';
+import { certificateCode, describeError, ImpoundError, type Logger, within } from '../../evidence/index.ts';
+import { failure } from './failure.ts';
 
 export interface TroubleOptions {
   /** Of the service. */
@@ -75,15 +75,15 @@ async function shownBy(base: URL, servername: string): Promise<object> {
   const done = Promise.withResolvers<object>();
   const host = base.hostname.replace(/^\[|\]$/g, '');
   const socket = connect({ host, port: Number(base.port || 443), servername, rejectUnauthorized: false });
-  const timer = setTimeout(() => done.reject(new Error('no handshake')), LOOK_MILLISECONDS);
   socket.on('error', done.reject).once('secureConnect', () => {
     const { raw } = socket.getPeerCertificate();
     done.resolve(namesIn(new X509Certificate(raw)));
   });
   try {
-    return await done.promise;
+    return await within(done.promise, LOOK_MILLISECONDS, () => {
+      throw new Error('no handshake');
+    });
   } finally {
-    clearTimeout(timer);
     socket.destroy();
   }
 }

@@ -1,8 +1,6 @@
 // The next command, as it can be copied: the program as it was called, with the words that chose the cluster.
 import type { Environment } from '../command.ts';
-import type { ClusterArguments } from '../commands/cluster-options.ts';
-
-const NAMESPACE = 'impound-system';
+import { type ClusterArguments, NAMESPACE } from '../commands/cluster-options.ts';
 
 export type Again = (words: string) => string;
 

@@ -1,4 +1,5 @@
 // impound cancel NAME: collecting ends, and what there is is sealed.
+import type { NodeCapture } from '../../protocol/index.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { NameArguments } from '../commands/watch.ts';
 import { againWith } from './again.ts';
@@ -6,13 +7,13 @@ import { getCapture, isEnded, patchCapture } from './captures.ts';
 import { connect } from './connect.ts';
 import { watchToEnd } from './ending.ts';
 import { assertMay } from './rights.ts';
+import { on } from './roles.ts';
 
 /** 0: cancelled; 1: it had ended before. */
 export async function runCancel(argv: NameArguments, environment: Environment): Promise<ExitCode> {
   await using connection = await connect(argv);
   const { name } = argv;
-  const rights = (['get', 'list', 'watch', 'patch'] as const).map((verb) => ({ verb }));
-  await assertMay(connection, rights, 'impound-responder');
+  await assertMay(connection, on('get list watch patch'), 'impound-responder');
   const found = await getCapture(connection, name);
   const again = againWith(argv, environment);
   if (isEnded(found)) {
@@ -24,12 +25,15 @@ export async function runCancel(argv: NameArguments, environment: Environment): 
   if (!environment.quiet && !environment.json)
     environment.stderr.write(`cancelling ${name}: collecting ends, and what there is is sealed\n`);
   await patchCapture(connection, name, { cancel: true });
+  let last = found;
+  const changed = (capture: NodeCapture): void => {
+    last = capture;
+  };
   const exit = await watchToEnd(
     connection,
-    { name, until: isEnded, again, strict: false, triage: false, argv },
+    { name, until: isEnded, changed, again, strict: false, triage: false, argv },
     environment,
   );
   if (exit === 130) return exit;
-  const { status } = await getCapture(connection, name);
-  return status?.phase === 'Failed' ? 2 : 0;
+  return last.status?.phase === 'Failed' ? 2 : 0;
 }

@@ -41,7 +41,7 @@ export async function openCaptureBundle(name: string, argv: ControllerArguments)
       async record(purpose, paths) {
         const few = paths !== undefined && paths.length > 0 && paths.length <= MAX_PATHS ? { paths } : {};
         const where = `/v1/captures/${encodeURIComponent(name)}/access`;
-        const { sequence, sha256 } = await client.post<ChainHead>(where, { purpose, ...few });
+        const { sequence, sha256 } = (await client.json({ path: where, json: { purpose, ...few } })) as ChainHead;
         return { sequence, sha256 };
       },
       async [Symbol.asyncDispose]() {

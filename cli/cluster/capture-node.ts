@@ -11,6 +11,7 @@ import { nodeFacts } from './node-facts.ts';
 import { printPlan } from './plan.ts';
 import { nameFor, requestOf } from './request.ts';
 import { assertMay } from './rights.ts';
+import { on } from './roles.ts';
 
 /** Of names made at random: two that are the same are a rare accident. */
 const TRIES = 5;
@@ -20,8 +21,7 @@ export async function captureNode(argv: CaptureArguments, node: string, environm
   await requestOf(argv, node, 'you');
   await using connection = await connect(argv);
   const spec = await requestOf(argv, node, connection.user);
-  const rights = (['create', 'get', 'list', 'watch'] as const).map((verb) => ({ verb }));
-  await assertMay(connection, rights, 'impound-responder');
+  await assertMay(connection, on('create get list watch'), 'impound-responder');
   const facts = await nodeFacts(connection, node, spec.cordon);
   const { json, quiet, stdout, stderr } = environment;
   const plan = { name: argv.name ?? nameFor(node), spec, facts };

@@ -1,5 +1,6 @@
 // NodeCaptures as the command line asks for them: by name, by node, all.
 import { ImpoundError } from '../../evidence/index.ts';
+import { unlessMissing } from '../../kubernetes/index.ts';
 import { type NodeCapture, parseNodeCapture } from '../../protocol/index.ts';
 import { CAPTURE_NAME } from './capture-name.ts';
 import type { Connection } from './connect.ts';
@@ -43,11 +44,8 @@ export async function patchCapture({ kubernetes }: Connection, name: string, spe
 /** Undefined where it is another error, or Impound is there. */
 export async function notInstalled({ kubernetes }: Connection, error: ImpoundError): Promise<ImpoundError | undefined> {
   if (error.code !== 'api-missing') return undefined;
-  const there = await kubernetes.get('/apis/impound.dev/v1alpha1').then(
-    () => true,
-    (cause: unknown) => !(cause instanceof ImpoundError && cause.code === 'api-missing'),
-  );
-  if (there) return undefined;
+  const there = await unlessMissing(kubernetes.get('/apis/impound.dev/v1alpha1')).catch(() => 'not known');
+  if (there !== undefined) return undefined;
   const message = `Impound is not installed in this cluster (${kubernetes.server} knows no NodeCapture): another context, or docs/install.md`;
   return new ImpoundError('api-missing', message, { operation: 'find captures', cause: error });
 }

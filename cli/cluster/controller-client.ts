@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, type ErrorCode, errnoOf, ImpoundError } from '../../evidence/index.ts';
+import { certificateCode, describeError, type ErrorCode, errnoOf, ImpoundError } from '../../evidence/index.ts';
 import type { Target } from './controller-target.ts';
 
 /** Nothing came for so long, or went. */
@@ -25,10 +25,13 @@ export interface Asked {
 }
 
 export interface ControllerClient {
-  /** A successful answer, whose body the caller reads or destroys. Throws as `problemError` says. */
+  /**
+   * A successful answer, whose body the caller reads or destroys; what only the leader takes is brought to it. Throws as
+   * `problemError` says.
+   */
   ask(asked: Asked): Promise<IncomingMessage>;
-  /** The whole answer as JSON; a request that only the leader takes is brought to it. */
-  post<T>(path: string, json: object): Promise<T>;
+  /** The whole answer as JSON, of at most `limit` bytes (1 MiB where absent). */
+  json(asked: Asked, limit?: number): Promise<unknown>;
   close(): void;
 }
 
@@ -88,8 +91,10 @@ export function controllerClient(first: Target, authorization: () => Promise<str
 
   return {
     ask,
-    async post<T>(path: string, json: object): Promise<T> {
-      return JSON.parse(await textOf(await ask({ path, json }), MAX_REPLY_BYTES)) as T;
+    async json(asked, limit = MAX_REPLY_BYTES) {
+      const text = await textOf(await ask(asked), limit);
+      if (text === undefined) throw unreachable('its answer', new Error(`it has more than ${limit} bytes`));
+      return JSON.parse(text);
     },
     close() {
       for (const { agent } of targets) agent.destroy();
@@ -105,7 +110,7 @@ interface ProblemBody {
 }
 
 async function problemOf(answer: IncomingMessage): Promise<ProblemBody> {
-  const text = await textOf(answer, MAX_PROBLEM_BYTES);
+  const text = (await textOf(answer, MAX_PROBLEM_BYTES)) ?? '';
   const otherwise = { detail: `HTTP ${answer.statusCode}`, code: '' };
   try {
     const { detail, code, leader } = JSON.parse(text) as Partial<Record<keyof ProblemBody, unknown>>;
@@ -117,12 +122,13 @@ async function problemOf(answer: IncomingMessage): Promise<ProblemBody> {
   }
 }
 
-async function textOf(answer: IncomingMessage, limit: number): Promise<string> {
+/** Undefined where it is longer. */
+async function textOf(answer: IncomingMessage, limit: number): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > limit) break; // ends the connection
+    if (size > limit) return undefined; // ends the connection
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
@@ -154,11 +160,9 @@ function isUnconnected(error: unknown): boolean {
 
 export function unreachable(url: string, cause: unknown): ImpoundError {
   if (cause instanceof ImpoundError) return cause;
-  const errno = errnoOf(cause);
-  const reason = describeError(cause) || errno || 'no reason';
-  const certificate = /certificate|self.signed|CERT_|altname/i.test(`${errno} ${reason}`)
-    ? '; is --controller-ca the authority of its certificate?'
-    : '';
+  const reason = describeError(cause) || errnoOf(cause) || 'no reason';
+  const certificate =
+    certificateCode(cause) === undefined ? '' : '; is --controller-ca the authority of its certificate?';
   const message = `the controller at ${url} cannot be reached: ${reason}${certificate}`;
   return new ImpoundError('controller-unreachable', message, { operation: 'ask controller', thing: url, cause });
 }

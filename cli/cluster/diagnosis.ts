@@ -1,7 +1,6 @@
 // What the cluster knows of Impound itself: why an agent is not on a node, why the controller does not answer. Each is asked
 // only where the person may look.
-import { ImpoundError } from '../../evidence/index.ts';
-import type { KubernetesObject } from '../../kubernetes/index.ts';
+import { type KubernetesObject, unlessMissing } from '../../kubernetes/index.ts';
 import type { Connection } from './connect.ts';
 import { ifMay } from './rights.ts';
 import { describeRights, type Right, SEE } from './roles.ts';
@@ -10,7 +9,7 @@ const LEASE = 'impound-controller';
 const AGENT = 'impound-agent';
 const CONTROLLER = 'impound-controller';
 /** Leaders renew every few seconds. */
-const LEASE_SECONDS = 30;
+export const LEASE_SECONDS = 30;
 
 export interface Verdict {
   /** `unknown`: one may not look. */
@@ -29,7 +28,7 @@ export interface ContainerState {
 
 /** https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
 export interface PodObject extends KubernetesObject {
-  readonly spec: { readonly nodeName?: string; readonly serviceAccountName?: string };
+  readonly spec: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
@@ -61,10 +60,9 @@ export interface DaemonSet extends KubernetesObject {
 
 export async function agentVerdict(connection: Connection, node: string): Promise<Verdict> {
   const { namespace } = connection;
-  const onNode = { fieldSelector: `spec.nodeName=${node}` };
-  const pods = await ifMay(connection, SEE.pods, () => podsOf(connection, onNode));
+  const pods = await ifMay(connection, SEE.pods, () => podsOf(connection, AGENT, node));
   if (pods === undefined) return notAllowed('agent', SEE.pods, namespace);
-  const [pod] = pods.filter(({ spec }) => spec.serviceAccountName === AGENT);
+  const [pod] = pods;
   const look = `kubectl -n ${namespace} describe`;
   if (pod !== undefined) {
     const trouble = troubleOf(pod);
@@ -99,28 +97,24 @@ export async function controllerVerdict(connection: Connection, now = Date.now()
 export function leaderLease(connection: Connection): Promise<Lease | 'missing' | undefined> {
   const { kubernetes, namespace } = connection;
   const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEASE}`;
-  return ifMay(connection, SEE.lease, () => orMissing(kubernetes.get<Lease>(path)));
+  return ifMay(connection, SEE.lease, async () => (await unlessMissing(kubernetes.get<Lease>(path))) ?? 'missing');
 }
 
 /** As `leaderLease`. */
 export function agentSet(connection: Connection): Promise<DaemonSet | 'missing' | undefined> {
   const { kubernetes, namespace } = connection;
   const path = `/apis/apps/v1/namespaces/${namespace}/daemonsets/${AGENT}`;
-  return ifMay(connection, SEE.agents, () => orMissing(kubernetes.get<DaemonSet>(path)));
+  return ifMay(connection, SEE.agents, async () => (await unlessMissing(kubernetes.get<DaemonSet>(path))) ?? 'missing');
 }
 
 /** Throws `api-denied`. */
-export async function controllerPods(connection: Connection): Promise<readonly PodObject[]> {
-  return ofAccount(await podsOf(connection, {}), CONTROLLER);
+export function controllerPods(connection: Connection): Promise<readonly PodObject[]> {
+  return podsOf(connection, CONTROLLER);
 }
 
 /** Throws `api-denied`. */
-export async function agentPods(connection: Connection): Promise<readonly PodObject[]> {
-  return ofAccount(await podsOf(connection, {}), AGENT);
-}
-
-function ofAccount(pods: readonly PodObject[], account: string): readonly PodObject[] {
-  return pods.filter(({ spec }) => spec.serviceAccountName === account);
+export function agentPods(connection: Connection): Promise<readonly PodObject[]> {
+  return podsOf(connection, AGENT);
 }
 
 export function isReady({ status, metadata }: PodObject): boolean {
@@ -133,12 +127,11 @@ export function troubleOf(pod: PodObject): string | undefined {
   const { status } = pod;
   if (pod.metadata.deletionTimestamp !== undefined) return 'is being deleted';
   if (isReady(pod)) return undefined;
-  for (const { state, lastState, restartCount = 0 } of status?.containerStatuses ?? []) {
+  for (const container of status?.containerStatuses ?? []) {
+    const { state, restartCount = 0 } = container;
     const { reason, message = '' } = state?.waiting ?? {};
     if (reason === undefined) continue;
-    const ended = lastState?.terminated;
-    const last = ended === undefined ? '' : `, last ended with ${ended.reason ?? ''} (exit status ${ended.exitCode})`;
-    const restarts = restartCount > 0 ? `, started again ${restartCount} times${last}` : '';
+    const restarts = restartCount > 0 ? `, started again ${restartCount} times${lastEnd(container)}` : '';
     return `does not run: ${reason}${restarts}${message === '' || restarts !== '' ? '' : ` (${message.slice(0, 200)})`}`;
   }
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
@@ -146,20 +139,20 @@ export function troubleOf(pod: PodObject): string | undefined {
   return status?.phase === 'Running' ? 'runs and is not ready' : `is ${status?.phase ?? 'not begun'}`;
 }
 
-async function podsOf({ kubernetes, namespace }: Connection, query: Record<string, string>) {
+/** A clause, or nothing where it has not ended yet. */
+export function lastEnd({ lastState }: ContainerState): string {
+  const ended = lastState?.terminated;
+  return ended === undefined ? '' : `, last ended with ${ended.reason ?? ''} (exit status ${ended.exitCode})`;
+}
+
+/** Of this service account: whoever may create pods can label them as they like. */
+async function podsOf({ kubernetes, namespace }: Connection, account: string, node?: string) {
+  const there = node === undefined ? '' : `,spec.nodeName=${node}`;
+  const query = { fieldSelector: `spec.serviceAccountName=${account}${there}` };
   return (await kubernetes.list<PodObject>(`/api/v1/namespaces/${namespace}/pods`, { query })).items;
 }
 
 function notAllowed(what: string, right: Right, namespace: string): Verdict {
   const text = `how the ${what} is you may not see (no right to ${describeRights([right], namespace)}; the roles impound-responder and impound-auditor have it)`;
   return { kind: 'unknown', text };
-}
-
-async function orMissing<T>(asked: Promise<T>): Promise<T | 'missing'> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'api-missing') return 'missing';
-    throw error;
-  }
 }

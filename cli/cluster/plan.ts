@@ -1,6 +1,6 @@
 // What `capture NODE` is about to do, before it does it.
 import type { NodeCaptureSpec } from '../../protocol/index.ts';
-import { escapeText, formatAge, styled } from '../terminal/text.ts';
+import { counted, escapeText, formatAge, styled } from '../terminal/text.ts';
 import type { NodeFacts } from './node-facts.ts';
 
 export interface ClusterPlan {
@@ -22,7 +22,7 @@ export function printPlan({ name, spec, facts }: ClusterPlan, stream: NodeJS.Wri
     'evidence',
     recipients === undefined
       ? 'not encrypted: readable to whoever reads the store'
-      : `encrypted to ${recipients.length} recipient${recipients.length === 1 ? '' : 's'}`,
+      : `encrypted to ${counted(recipients.length, 'recipient')}`,
   );
   line(
     'changes',
@@ -33,7 +33,7 @@ export function printPlan({ name, spec, facts }: ClusterPlan, stream: NodeJS.Wri
 }
 
 function nodeText({ node, pods }: NodeFacts): string {
-  const count = pods === undefined ? [] : [`${pods} pod${pods === 1 ? '' : 's'}`];
+  const count = pods === undefined ? [] : [counted(pods, 'pod')];
   if (node === undefined) return ['you may not look at nodes; the controller may', ...count].join(', ');
   const age = formatAge((Date.now() - Date.parse(node.created)) / 1000);
   const state = node.ready ? 'ready' : 'NOT READY';

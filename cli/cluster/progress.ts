@@ -2,7 +2,7 @@
 // anywhere else.
 import type { NodeCapture, NodeCaptureStatus } from '../../protocol/index.ts';
 import { clip, MARKS } from '../terminal/progress.ts';
-import { escapeText, formatBytes, formatSeconds, styled } from '../terminal/text.ts';
+import { counted, escapeText, formatBytes, formatSeconds, styled } from '../terminal/text.ts';
 import { isEnded } from './captures.ts';
 
 const REDRAW_MILLISECONDS = 200;
@@ -135,8 +135,4 @@ function stateText({ status = {}, metadata }: NodeCapture): string {
   const { phase = 'Pending', message = '' } = status;
   // what is said of the end stands in the summary
   return escapeText(`${metadata.name}: ${phase}${message === '' || phase === 'Sealed' ? '' : `: ${message}`}`);
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -9,6 +9,7 @@ import { getCapture, isEnded, listCaptures, patchCapture } from './captures.ts';
 import { type Connection, connect } from './connect.ts';
 import { follow } from './follow.ts';
 import { assertMay } from './rights.ts';
+import { on } from './roles.ts';
 
 /** 0: given back; 1: there was nothing to release; 130: the person left before it was. */
 export async function runRelease(argv: ReleaseArguments, environment: Environment): Promise<ExitCode> {
@@ -17,14 +18,8 @@ export async function runRelease(argv: ReleaseArguments, environment: Environmen
     throw usage('say what is released: "release NAME" a capture, "release --node NODE" all that hold a node');
   await using connection = await connect(argv);
   const { json, quiet, stdout, stderr } = environment;
-  await assertMay(
-    connection,
-    [
-      ...(['get', 'list', 'watch', 'patch'] as const).map((verb) => ({ verb })),
-      { verb: 'update', subresource: 'release' },
-    ],
-    'impound-releaser',
-  );
+  const rights = [...on('get list watch patch'), ...on('update', { subresource: 'release' })];
+  await assertMay(connection, rights, 'impound-releaser');
   const found = name === undefined ? await listCaptures(connection, node) : [await getCapture(connection, name)];
   const held = found.filter(({ status }) => status?.phase !== 'Released');
   if (held.length === 0) {

@@ -20,7 +20,8 @@ export interface Role {
   readonly rights: readonly Right[];
 }
 
-const on = (verbs: string, right: Omit<Right, 'verb'> = {}): readonly Right[] =>
+/** Of each verb, separated by spaces. */
+export const on = (verbs: string, right: Omit<Right, 'verb'> = {}): readonly Right[] =>
   verbs.split(' ').map((verb) => ({ verb, ...right }));
 const system = { system: true } as const;
 

@@ -1,5 +1,5 @@
 // What stands out in a capture that was just sealed, read through the controller where the person may read evidence.
-import { type ChainHead, describeError, ImpoundError } from '../../evidence/index.ts';
+import { type ChainHead, describeError, ImpoundError, within } from '../../evidence/index.ts';
 import { type NodeCapture, suspectsOf } from '../../protocol/index.ts';
 import type { ClusterArguments } from '../commands/cluster-options.ts';
 import { type StandingOut, TRIAGED, triage } from '../triage/triage.ts';
@@ -21,20 +21,18 @@ export interface Triaged {
 export async function standingOut({ metadata, spec }: NodeCapture, argv: ClusterArguments): Promise<Triaged | string> {
   const pull = `pull ${metadata.name} DIR --reason …`;
   if (!spec.encryption.none) return `encrypted to its recipients: ${pull} --identity FILE`;
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new Error(`not within ${PATIENCE_MILLISECONDS / 1000} s`)),
-    PATIENCE_MILLISECONDS,
-  );
-  try {
+  const look = async (): Promise<Triaged> => {
     await using bundle = await openCaptureBundle(metadata.name, argv);
-    return await Promise.race([triageOf(bundle, spec), late.promise]);
+    return await triageOf(bundle, spec);
+  };
+  try {
+    return await within(look(), PATIENCE_MILLISECONDS, () => {
+      throw new Error(`not within ${PATIENCE_MILLISECONDS / 1000} s`);
+    });
   } catch (error) {
     if (error instanceof ImpoundError && error.code === 'api-denied')
       return `for whoever may read evidence (ClusterRole impound-analyst): ${pull}`;
     return `not read: ${describeError(error)}`;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -9,6 +9,7 @@ import { getCapture, isEnded, listCaptures } from './captures.ts';
 import { connect } from './connect.ts';
 import { watchToEnd } from './ending.ts';
 import { assertMay } from './rights.ts';
+import { on } from './roles.ts';
 import { printStatus } from './summary.ts';
 
 const AUDITOR = 'impound-auditor';
@@ -58,8 +59,7 @@ export async function runStatus(argv: NameArguments, environment: Environment): 
 export async function runWatch(argv: WatchArguments, environment: Environment): Promise<ExitCode> {
   await using connection = await connect(argv);
   const { name, strict, triage } = argv;
-  const rights = (['get', 'list', 'watch'] as const).map((verb) => ({ verb }));
-  await assertMay(connection, rights, AUDITOR);
+  await assertMay(connection, on('get list watch'), AUDITOR);
   const { json, stdout } = environment;
   await getCapture(connection, name);
   const changed = (capture: NodeCapture): void => {

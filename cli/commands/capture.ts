@@ -2,6 +2,7 @@
 import { type Command, LEFT_RUNNING } from '../command.ts';
 import { usage } from '../usage.ts';
 import { type ClusterArguments, clusterOptions, type TriageArguments, triageOption } from './cluster-options.ts';
+import { repeatable } from './repeatable.ts';
 import { type ProtectionArguments, protectionOptions, type StoreArguments, storeOptions } from './store-options.ts';
 
 export interface CaptureArguments extends StoreArguments, ProtectionArguments, ClusterArguments, TriageArguments {
@@ -59,15 +60,9 @@ export const capture: Command<CaptureArguments> = {
     case: { type: 'string', describe: 'Case the bundle belongs to' },
     reason: { type: 'string', describe: 'Why it is captured; kept in the custody chain' },
     profile: { choices: ['quick', 'standard', 'full'], default: 'standard', describe: 'How much to collect' },
-    collector: { type: 'string', array: true, nargs: 1, default: [], describe: 'Only these collectors' },
-    skip: { type: 'string', array: true, nargs: 1, default: [], describe: 'All but these collectors' },
-    suspect: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'pod:NS/NAME, container:ID or pid:N; taken first',
-    },
+    collector: repeatable('Only these collectors'),
+    skip: repeatable('All but these collectors'),
+    suspect: repeatable('pod:NS/NAME, container:ID or pid:N; taken first'),
     watch: {
       type: 'number',
       default: 10,
@@ -78,37 +73,19 @@ export const capture: Command<CaptureArguments> = {
       default: false,
       describe: 'Freeze suspect containers while their memory is read; they are thawed whatever happens',
     },
-    device: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'Block devices to be imaged; default: the disks that do not hold the store (profile full)',
-    },
+    device: repeatable('Block devices to be imaged; default: the disks that do not hold the store (profile full)'),
     docker: { type: 'string', describe: 'Socket of the Docker engine' },
     cri: { type: 'string', describe: 'Socket of the container runtime (CRI)' },
     containerd: { type: 'string', describe: 'Socket of containerd' },
     root: { type: 'string', default: '/', describe: "Where the host's root file system is mounted" },
     key: { type: 'string', describe: 'Private signing key: PEM file or kms:ARN; default: your own, made once' },
-    recipient: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'age recipient (age1…) that artefacts are encrypted to; repeatable',
-    },
+    recipient: repeatable('age recipient (age1…) that artefacts are encrypted to; repeatable'),
     encryption: {
       choices: ['none'],
       describe: 'Evidence is stored as it is, readable to whoever reads the store; to be said of a store in S3',
     },
     ...protectionOptions,
-    tsa: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'URL of a time-stamp authority (RFC 3161), the first that answers is taken; repeatable',
-    },
+    tsa: repeatable('URL of a time-stamp authority (RFC 3161), the first that answers is taken; repeatable'),
     ...storeOptions,
     strict: { type: 'boolean', default: false, describe: 'Exit 1 where anything could not be had' },
     verify: { type: 'boolean', default: false, describe: 'Verify the bundle once it is sealed' },

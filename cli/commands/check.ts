@@ -2,6 +2,7 @@
 import type { Command } from '../command.ts';
 import { usage } from '../usage.ts';
 import { type ControllerArguments, controllerOptions } from './cluster-options.ts';
+import { repeatable } from './repeatable.ts';
 import { type ProtectionArguments, protectionOptions, type StoreArguments, storeOptions } from './store-options.ts';
 
 /** Of a store that is tried from here. */
@@ -24,13 +25,7 @@ export const check: Command<Words> = {
       type: 'string',
       describe: 'Try a store from here: directory, or s3://BUCKET/PREFIX; in S3 two tiny objects are left there',
     },
-    node: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'Only the agent of this node of the cluster; repeatable',
-    },
+    node: repeatable('Only the agent of this node of the cluster; repeatable'),
     ...protectionOptions,
     ...storeOptions,
     ...controllerOptions,

@@ -8,13 +8,15 @@ export interface ClusterArguments extends CommonArguments {
   readonly namespace: string;
 }
 
+/** As the manifests have it. */
+export const NAMESPACE = 'impound-system';
 const group = 'Cluster:';
 
 export const clusterOptions: Command<never>['options'] = {
   kubeconfig: { type: 'string', group, describe: 'Kubeconfig file; default: as for kubectl' },
   context: { type: 'string', group, describe: 'Context of the kubeconfig; default: its current one' },
   as: { type: 'string', group, describe: 'User to be for the API server (impersonation)' },
-  namespace: { type: 'string', group, default: 'impound-system', describe: 'Where Impound runs' },
+  namespace: { type: 'string', group, default: NAMESPACE, describe: 'Where Impound runs' },
 };
 
 /** Of the verbs that read a capture's bundle. */

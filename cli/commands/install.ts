@@ -1,5 +1,6 @@
 // impound install --render
 import type { Command } from '../command.ts';
+import { repeatable } from './repeatable.ts';
 import { type ProtectionArguments, protectionOptions, type StoreArguments } from './store-options.ts';
 
 export interface InstallArguments extends StoreArguments, ProtectionArguments {
@@ -30,9 +31,7 @@ export interface InstallArguments extends StoreArguments, ProtectionArguments {
 
 const text = (group: string, describe: string) => ({ type: 'string', group, describe }) as const;
 const flag = (group: string, describe: string) => ({ type: 'boolean', default: false, group, describe }) as const;
-/** Given once for each; a word that follows is not taken for another. */
-const each = (group: string, describe: string) =>
-  ({ type: 'string', array: true, nargs: 1, default: [] as string[], group, describe }) as const;
+const each = (group: string, describe: string) => ({ ...repeatable(describe), group });
 
 const [store, images, keys, cluster] = ['The store:', 'The images:', 'Keys and certificates:', 'The cluster:'] as const;
 

@@ -1,6 +1,7 @@
 // impound pull BUNDLE DIR
 import type { Command } from '../command.ts';
 import { type ControllerArguments, controllerOptions } from './cluster-options.ts';
+import { repeatable } from './repeatable.ts';
 import { BUNDLE_OR_CAPTURE, type StoreArguments, storeOptions } from './store-options.ts';
 
 export interface PullArguments extends StoreArguments, ControllerArguments {
@@ -26,13 +27,7 @@ export const pull: Command<PullArguments> = {
       demandOption: 'say why the evidence is read: --reason TEXT',
       describe: 'Kept on the chain',
     },
-    only: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'Artefacts whose path matches this pattern ("10-process/**"), and the custody chain; repeatable',
-    },
+    only: repeatable('Artefacts whose path matches this pattern ("10-process/**"), and the custody chain; repeatable'),
     identity: {
       type: 'string',
       describe: 'age identity file: also writes the decrypted artefacts, to DIR/BUNDLE-ID-plain',

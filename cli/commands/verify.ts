@@ -1,6 +1,7 @@
 // impound verify BUNDLE
 import type { Command } from '../command.ts';
 import { type ControllerArguments, controllerOptions } from './cluster-options.ts';
+import { repeatable } from './repeatable.ts';
 import { BUNDLE_OR_CAPTURE, type StoreArguments, storeOptions } from './store-options.ts';
 
 export interface VerifyArguments extends StoreArguments, ControllerArguments {
@@ -18,21 +19,9 @@ export const verify: Command<VerifyArguments> = {
   description: 'Check every byte of a bundle and its custody chain',
   positionals: { bundle: BUNDLE_OR_CAPTURE },
   options: {
-    key: {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'Public key (PEM file or kms:ARN) that must have signed; repeatable',
-    },
+    key: repeatable('Public key (PEM file or kms:ARN) that must have signed; repeatable'),
     head: { type: 'string', describe: 'N:SHA256 of an entry that must be on the chain: shows a tail cut off' },
-    'tsa-ca': {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [],
-      describe: 'Certificates (PEM) of time-stamp authorities that are trusted; repeatable',
-    },
+    'tsa-ca': repeatable('Certificates (PEM) of time-stamp authorities that are trusted; repeatable'),
     strict: { type: 'boolean', default: false, describe: 'Exit 1 unless the signer was checked against --key' },
     'allow-unsealed': {
       type: 'boolean',

@@ -1,5 +1,6 @@
 // The keys and certificates that an installation needs: those of the folder, made where they are not there yet.
 import { readFile } from 'node:fs/promises';
+import { isInKms } from '../../cloud/index.ts';
 import { type Clock, describeError, generateKeyFiles, ImpoundError, readSigner } from '../../evidence/index.ts';
 import { publicHalf } from '../key.ts';
 import { type KeyFolder, openKeyFolder } from './key-folder.ts';
@@ -39,7 +40,7 @@ export async function installationKeys({ settings, renew, rotate, clock }: KeysO
   const made: string[] = [];
   let signing: SigningKey | undefined;
   if (key === undefined && folder !== undefined) signing = await ownSigningKey(folder, made);
-  else if (key !== undefined && !key.startsWith('kms:')) signing = await signingKeyOf(key);
+  else if (key !== undefined && !isInKms(key)) signing = await signingKeyOf(key);
   const pair =
     isSelfManaged && folder !== undefined
       ? await selfManagedTls({ folder, host: SERVICE, renew, rotate, clock })

@@ -1,5 +1,6 @@
 // What no manifest can have beforehand: the configuration, keys and certificates of one cluster.
 import { Document } from 'yaml';
+import { isInKms } from '../../cloud/index.ts';
 import { NAMESPACE, SERVICE, type Settings, type TlsChoice } from './settings.ts';
 
 const labels = { 'app.kubernetes.io/part-of': 'impound' };
@@ -9,7 +10,7 @@ const metadata = (name: string) => ({ name, namespace: NAMESPACE, labels });
 export function controllerFile({ cluster, store, isDirectory, tsa, key }: Settings): object {
   return {
     ...{ cluster, store },
-    key: key?.startsWith('kms:') ? key : '/etc/impound-key/signing.pem',
+    key: key !== undefined && isInKms(key) ? key : '/etc/impound-key/signing.pem',
     ...(tsa.length === 0 ? {} : { tsa }),
     listen: { certificate: '/etc/impound-tls/tls.crt', key: '/etc/impound-tls/tls.key' },
     // agents send their bytes there

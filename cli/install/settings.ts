@@ -1,5 +1,6 @@
 // What is to be installed, read from the words of the command: each wrong one with what it should have been.
 import { dirname, join, posix } from 'node:path';
+import { isInKms } from '../../cloud/index.ts';
 import { assertAuthorityUrl, assertName, parseS3Url } from '../../evidence/index.ts';
 import type { InstallArguments } from '../commands/install.ts';
 import { defaultKeyFile } from '../key.ts';
@@ -118,7 +119,7 @@ function directory({ store = MOUNTED, region, endpoint, storeSecret, ...argv }: 
 }
 
 function signingKey(key: string): string {
-  if (!key.startsWith('kms:') || /^kms:(alias\/|arn:aws[a-z-]*:kms:)[A-Za-z0-9:/_-]+$/.test(key)) return key;
+  if (!isInKms(key) || /^kms:(alias\/|arn:aws[a-z-]*:kms:)[A-Za-z0-9:/_-]+$/.test(key)) return key;
   throw usage(`--key ${key}: give kms:arn:aws:kms:REGION:ACCOUNT:key/ID (or …:alias/NAME), or a PEM file`);
 }
 

@@ -12,7 +12,7 @@ import { reachedBy } from '../bundle.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CheckArguments } from '../commands/check.ts';
 import { protectionOf } from '../protection.ts';
-import { escapeText, type Style, styled } from '../terminal/text.ts';
+import { counted, escapeText, type Style, styled } from '../terminal/text.ts';
 import { wrap } from '../terminal/wrap.ts';
 
 const EXITS: Readonly<Record<StoreCheck['verdict'], ExitCode>> = {
@@ -60,7 +60,7 @@ function printCheck({ store, checks, left, refusal }: StoreCheck, { stdout }: En
   write('');
   for (const line of left) for (const part of wrap(`Left there: ${line}.`, indent + width)) write(part);
   const warnings = checks.filter(({ outcome }) => outcome === 'warning').length;
-  const but = warnings === 0 ? '' : `, with ${warnings} warning${warnings === 1 ? '' : 's'}`;
+  const but = warnings === 0 ? '' : `, with ${counted(warnings, 'warning')}`;
   if (refusal === undefined)
     write(
       styled([warnings === 0 ? 'green' : 'yellow', 'bold'], `${escapeText(store)} can take evidence${but}`, stdout),

@@ -1,6 +1,6 @@
 // Live progress of a capture: a line a collector on a terminal, a plain line at each end anywhere else.
 import type { CaptureEvent, CollectorResult } from '../../capture/index.ts';
-import { formatBytes, formatSeconds, type Style, styled } from './text.ts';
+import { counted, formatBytes, formatSeconds, type Style, styled } from './text.ts';
 
 const REDRAW_MILLISECONDS = 100;
 export const MARKS: Readonly<Record<CollectorResult['outcome'], readonly [string, Style]>> = {
@@ -67,10 +67,10 @@ function liveProgress(names: readonly string[], stream: NodeJS.WriteStream): Cap
 function resultLine(result: CollectorResult, stream: NodeJS.WriteStream): string {
   const [mark, style] = MARKS[result.outcome];
   const gaps = result.gaps.reduce((sum, group) => sum + group.count, 0);
-  const artefacts = `${result.artefacts} artefact${result.artefacts === 1 ? '' : 's'}`;
+  const artefacts = counted(result.artefacts, 'artefact');
   const ended = [
     ...(result.outcome === 'complete' ? [] : [result.outcome]),
-    ...(gaps === 0 ? [] : [`${gaps} gap${gaps === 1 ? '' : 's'}`]),
+    ...(gaps === 0 ? [] : [counted(gaps, 'gap')]),
   ];
   const figures = columns(result.collector, formatSeconds(result.seconds), formatBytes(result.bytes));
   const text = `${figures}  ${artefacts.padEnd(13)} ${ended.join(', ')}`;

@@ -1,7 +1,7 @@
 // Tries a node's own way to the store: its idle agent is given a tiny object to store, as evidence would be, and the store
 // is asked whether it is there.
 import { createHash, randomBytes } from 'node:crypto';
-import type { Receiver, Store, Uploads } from '../../evidence/index.ts';
+import { type Receiver, type Store, type Uploads, unlessAborted } from '../../evidence/index.ts';
 import { PROBE_SECONDS, type ProbedRequest, type ProbeOrder } from '../../protocol/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { AgentDesk } from './desk.ts';
@@ -64,9 +64,9 @@ export class Probes {
     const said = Promise.withResolvers<ProbedRequest>();
     this.#running.set(id, { node, uploads, said: said.resolve });
     try {
-      if (!(await desk.probe(node, order, AbortSignal.any([signal, AbortSignal.timeout(TAKEN_MILLISECONDS)]))))
-        return { outcome: 'silent' };
-      const request = await within(said.promise, SAID_MILLISECONDS, signal);
+      const limited = (milliseconds: number) => AbortSignal.any([signal, AbortSignal.timeout(milliseconds)]);
+      if (!(await desk.probe(node, order, limited(TAKEN_MILLISECONDS)))) return { outcome: 'silent' };
+      const request = await unlessAborted(said.promise, limited(SAID_MILLISECONDS), () => undefined);
       if (request === undefined) return { outcome: 'silent' };
       const { milliseconds, failure } = request;
       if (failure !== undefined) return { outcome: 'failed', milliseconds, ...failure };
@@ -90,18 +90,5 @@ export class Probes {
   /** Where the controller takes bytes of this probe. */
   uploads(id: string): Uploads | undefined {
     return this.#running.get(id)?.uploads;
-  }
-}
-
-async function within<T>(work: Promise<T>, milliseconds: number, signal: AbortSignal): Promise<T | undefined> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(milliseconds)]);
-  const over = Promise.withResolvers<undefined>();
-  const end = (): void => over.resolve(undefined);
-  late.addEventListener('abort', end, { once: true });
-  if (late.aborted) end();
-  try {
-    return await Promise.race([work, over.promise]);
-  } finally {
-    late.removeEventListener('abort', end);
   }
 }

@@ -2,7 +2,7 @@
 
 import { describeError, type Logger } from '../../evidence/index.ts';
 import { Problem } from '../http/problem.ts';
-import type { Reply } from '../http/route.ts';
+import { type Reply, wholeReply } from '../http/route.ts';
 import type { Receive } from './routes.ts';
 
 export const receiveBytes =
@@ -12,14 +12,5 @@ export const receiveBytes =
     const received = await receive(grant, body, length);
     if (received.error !== undefined && received.status >= 500)
       log.warn('bytes could not be taken', { status: received.status, error: describeError(received.error) });
-    const text = Buffer.from(received.body);
-    return {
-      status: received.status,
-      headers: { ...received.headers, 'content-length': String(text.length) },
-      stream: once(text),
-    };
+    return wholeReply(received.body, received.headers, received.status);
   };
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.length > 0) yield bytes;
-}

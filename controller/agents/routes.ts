@@ -74,6 +74,15 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     // another node's is not told from one that there is not
     throw new Problem(404, 'not-found', 'this node has no such capture now');
   };
+  /** Of a capture of its own node. */
+  const ofCapture = (
+    call: Call,
+    work: (live: LiveCapture, identity: AgentIdentity) => Promise<Reply>,
+  ): Promise<Reply> =>
+    asAgent(call, async (identity) => {
+      const live = liveOf(call, identity);
+      return heard(live, () => work(live, identity));
+    });
 
   return [
     {
@@ -115,12 +124,9 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       path: '/agent/{version}/captures/{uid}/session',
       name: 'agent-session',
       handle: (call) =>
-        asAgent(call, async (identity) => {
-          const live = liveOf(call, identity);
-          return heard(live, async () => {
-            const { number } = await live.begin(identity, await call.json(sessionRequest));
-            return { json: { session: number } };
-          });
+        ofCapture(call, async (live, identity) => {
+          const { number } = await live.begin(identity, await call.json(sessionRequest));
+          return { json: { session: number } };
         }),
     },
     {
@@ -128,13 +134,10 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       path: '/agent/{version}/captures/{uid}/calls',
       name: 'agent-calls',
       handle: (call) =>
-        asAgent(call, async (identity) => {
-          const live = liveOf(call, identity);
-          return heard(live, async () => {
-            const { session, calls } = await call.json(callsRequest, MAX_CALLS_BYTES);
-            const results = await live.open(session, identity).calls(calls);
-            return { json: { results, stop: live.stopping ?? null } };
-          });
+        ofCapture(call, async (live, identity) => {
+          const { session, calls } = await call.json(callsRequest, MAX_CALLS_BYTES);
+          const results = await live.open(session, identity).calls(calls);
+          return { json: { results, stop: live.stopping ?? null } };
         }),
     },
     {
@@ -142,13 +145,10 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       path: '/agent/{version}/captures/{uid}/end',
       name: 'agent-end',
       handle: (call) =>
-        asAgent(call, async (identity) => {
-          const live = liveOf(call, identity);
-          return heard(live, async () => {
-            const end = await call.json(endRequest, MAX_END_BYTES);
-            await live.finish(live.open(end.session, identity), end);
-            return { json: {} };
-          });
+        ofCapture(call, async (live, identity) => {
+          const end = await call.json(endRequest, MAX_END_BYTES);
+          await live.finish(live.open(end.session, identity), end);
+          return { json: {} };
         }),
     },
     {

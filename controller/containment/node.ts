@@ -1,7 +1,7 @@
 // A Node as the API server has it, and how it is changed: read, decided upon, patched on the condition that it is still so.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ImpoundError } from '../../evidence/index.ts';
-import type { Kubernetes, KubernetesObject } from '../../kubernetes/index.ts';
+import { type Kubernetes, type KubernetesObject, unlessMissing } from '../../kubernetes/index.ts';
 
 export const NODES = '/api/v1/nodes';
 
@@ -30,17 +30,8 @@ const BACKOFF_MILLISECONDS = 10;
 const MAX_BACKOFF_MILLISECONDS = 100;
 
 /** Undefined where there is no such node. */
-export async function findNode(
-  kubernetes: Kubernetes,
-  name: string,
-  signal?: AbortSignal,
-): Promise<NodeObject | undefined> {
-  try {
-    return await kubernetes.get<NodeObject>(`${NODES}/${encodeURIComponent(name)}`, ask(signal));
-  } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'api-missing') return undefined;
-    throw error;
-  }
+export function findNode(kubernetes: Kubernetes, name: string, signal?: AbortSignal): Promise<NodeObject | undefined> {
+  return unlessMissing(kubernetes.get<NodeObject>(`${NODES}/${encodeURIComponent(name)}`, ask(signal)));
 }
 
 export interface Change<T> {

@@ -1,6 +1,6 @@
 // Sends what a route replied: JSON, a stream as fast as it is read at the other end, or a problem (RFC 9457).
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import { ImpoundError } from '../../evidence/index.ts';
+import { ImpoundError, unlessAborted } from '../../evidence/index.ts';
 import { Problem } from './problem.ts';
 import type { Reply } from './route.ts';
 
@@ -119,12 +119,9 @@ async function sendStream(
 const GONE = 'the client is gone';
 
 function unlessGone<T>(gone: AbortSignal, work: Promise<T>): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const leave = (): void => reject(new ImpoundError('aborted', GONE, { operation: 'answer' }));
-  if (gone.aborted) leave();
-  gone.addEventListener('abort', leave);
-  work.then(resolve, reject).finally(() => gone.removeEventListener('abort', leave));
-  return promise;
+  return unlessAborted(work, gone, () => {
+    throw new ImpoundError('aborted', GONE, { operation: 'answer' });
+  });
 }
 
 async function drained(response: ServerResponse, gone: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 // Asks the API server whose a token is, and remembers the answer: each token is asked about once at a time, answers are
 // kept under the token's digest, and what was known is believed a while longer where the API server is silent.
-import { ImpoundError } from '../../evidence/index.ts';
+import { ImpoundError, within } from '../../evidence/index.ts';
 import type { Kubernetes } from '../../kubernetes/index.ts';
 import type { BindingRefusal } from './binding.ts';
 import { makeCache, makeShared } from './cache.ts';
@@ -168,15 +168,8 @@ function unvouched(claims: ReturnType<typeof claimsOf>, audience: string | undef
 export const LATE = Symbol('late');
 
 /** What comes of it in a second; it goes on, and what it throws later is nobody's. */
-export async function patiently<R>(work: Promise<R>): Promise<R | typeof LATE> {
-  const late = Promise.withResolvers<typeof LATE>();
-  const timer = setTimeout(late.resolve, PATIENCE_MILLISECONDS, LATE);
-  work.catch(() => undefined);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function patiently<R>(work: Promise<R>): Promise<R | typeof LATE> {
+  return within(work, PATIENCE_MILLISECONDS, (): typeof LATE => LATE);
 }
 
 function isRefusal(value: object): value is Refusal {

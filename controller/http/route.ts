@@ -27,6 +27,16 @@ export interface Reply {
   readonly stream?: AsyncIterable<Uint8Array>;
 }
 
+/** Of bytes that are there already. */
+export function wholeReply(text: string, headers: Readonly<Record<string, string>>, status = 200): Reply {
+  const bytes = Buffer.from(text);
+  return { status, headers: { ...headers, 'content-length': String(bytes.length) }, stream: once(bytes) };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
+}
+
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT';
   /** "/v1/captures/{name}"; a last "{path...}" takes the rest, "/" included. */

@@ -4,8 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { totalmem } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, describeError, ImpoundError, type Logger, systemClock } from '../../evidence/index.ts';
+import { type Clock, describeError, ImpoundError, type Logger, systemClock, within } from '../../evidence/index.ts';
 import { type Exchange, problemOf, STALL_MILLISECONDS, sendProblem, sendReply } from './answer.ts';
 import { makeCall } from './call.ts';
 import { type Certificates, readPair, stateOf, type TlsFiles, watchPair } from './certificate.ts';
@@ -117,15 +116,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         server.close();
         stopping.abort();
         for (const stop of running) stop();
-        const grace = new AbortController();
         const idle = async (): Promise<void> => {
           while (calls.size > 0) await Promise.allSettled(calls);
         };
-        await Promise.race([
-          idle(),
-          sleep(graceMilliseconds, undefined, { signal: grace.signal }).catch(() => undefined),
-        ]);
-        grace.abort();
+        await within(idle(), graceMilliseconds, () => undefined);
         // also those that are still at their handshake
         for (const socket of sockets) socket.destroy();
         await ended;

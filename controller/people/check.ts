@@ -9,14 +9,15 @@ import {
   forEachBounded,
   ImpoundError,
   type Logger,
-  parseS3Url,
   type Signer,
   type StoreCheck,
+  within,
 } from '../../evidence/index.ts';
 import type { CheckedAgent, CheckedWay, CheckReply } from '../../protocol/index.ts';
 import type { AgentDesk } from '../agents/desk.ts';
 import type { Probes } from '../agents/probes.ts';
 import type { AgentRoll, HeardAgent } from '../agents/roll.ts';
+import { bucketOf } from '../captures/stores.ts';
 import type { ControllerConfig } from '../config.ts';
 
 export interface ChecksOptions {
@@ -113,35 +114,15 @@ async function trySigning(signer: Signer): Promise<Pick<CheckReply['key'], 'sign
 }
 
 /** The same trial as of `impound check --store`, with this controller's own credentials, network and wishes. */
-async function tryStore({ store }: ControllerConfig): Promise<StoreCheck> {
-  const { url, endpoint, region, retention, legalHold, kmsKey } = store;
-  const location = parseS3Url(url);
-  const late = Promise.withResolvers<StoreCheck>();
-  const message = `${url} could not be checked: it is not done within ${STORE_MILLISECONDS / 1000} s`;
-  const refusal = { code: 'store-unreachable', message } as const;
-  const timer = setTimeout(
-    () => late.resolve({ store: url, verdict: 'could not be checked', checks: [], left: [], refusal }),
-    STORE_MILLISECONDS,
-  );
-  const checked =
-    location === undefined
-      ? checkDirectory({ folder: resolve(url) })
-      : checkS3Store({
-          ...location,
-          ...(endpoint === undefined ? {} : { endpoint }),
-          ...(region === undefined ? {} : { region }),
-          protection: {
-            ...(retention === undefined ? {} : { retention }),
-            ...(legalHold === undefined ? {} : { legalHold }),
-            ...(kmsKey === undefined ? {} : { kmsKey }),
-          },
-        });
-  try {
-    return await Promise.race([checked, late.promise]);
-  } finally {
-    clearTimeout(timer);
-    checked.catch(() => undefined); // where it was given up
-  }
+function tryStore({ store }: ControllerConfig): Promise<StoreCheck> {
+  const { url } = store;
+  const bucket = bucketOf(store);
+  const checked = bucket === undefined ? checkDirectory({ folder: resolve(url) }) : checkS3Store(bucket);
+  return within(checked, STORE_MILLISECONDS, (): StoreCheck => {
+    const message = `${url} could not be checked: it is not done within ${STORE_MILLISECONDS / 1000} s`;
+    const refusal = { code: 'store-unreachable', message } as const;
+    return { store: url, verdict: 'could not be checked', checks: [], left: [], refusal };
+  });
 }
 
 async function tryAgents(

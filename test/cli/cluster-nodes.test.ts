@@ -1,8 +1,9 @@
 // Why a node has no agent: what node and DaemonSet tell, without a cluster of every kind.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NodeObject, virtualKind, whyUnplaced } from '../../cli/cluster/check/nodes.ts';
+import { virtualKind, whyUnplaced } from '../../cli/cluster/check/nodes.ts';
 import type { DaemonSet } from '../../cli/cluster/diagnosis.ts';
+import type { NodeObject } from '../../cli/cluster/node.ts';
 
 const metadata = { name: 'web-3', uid: 'u', resourceVersion: '1' };
 const node = (labels: Readonly<Record<string, string>>, ...taints: readonly string[]): NodeObject => ({

@@ -9,7 +9,7 @@ import {
   KMSClient,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
-import { kmsSigner } from '../../cloud/index.ts';
+import { kmsSigner } from '../../cloud/kms.ts';
 import { parsePublicKey } from '../../evidence/custody/key.ts';
 import { type ErrorCode, ImpoundError, verifyBundle } from '../../evidence/index.ts';
 import { makeBundle } from '../helpers/bundle.ts';

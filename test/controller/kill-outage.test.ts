@@ -2,35 +2,26 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeCapture } from '../../protocol/index.ts';
+import { begin, untilComplete } from '../helpers/captures.ts';
 import { fileBed } from '../helpers/file-bed.ts';
 import { untilLeads } from '../helpers/replicas.ts';
-import { chainOf, notes, verified } from '../helpers/sealed.ts';
+import { chainOf, notes } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
 const REPLICAS = ['node2', 'node3'] as const;
 const SHORT = { grantSeconds: 10 };
+const WATCH = { watchSeconds: 25 };
 
 const scenario = await fileBed(IMPOUND_COMPONENTS, () =>
   startImpound({ after }, { controllers: REPLICAS, config: (file) => ({ ...file, agents: SHORT }) }),
 );
 const home = await fileTemporaryFolder();
 
-const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
-
-async function begin(impound: Impound, name: string): Promise<void> {
-  await impound.capture(name, { watchSeconds: 25, collectors: { skip: ['timeline', 'logs'] } });
-  await impound.until(name, 30, ({ status }) => status?.session !== undefined && (status.artefacts ?? 0) > 15);
-}
-
 /** By the one session that began, with its end on the chain. */
 async function goesOn(impound: Impound, name: string): Promise<void> {
-  const sealed = await impound.untilPhase(name, 150, 'Sealed', 'Failed', 'Cancelled');
-  assert.equal(collected(sealed)?.reason, 'Complete', JSON.stringify(sealed.status));
+  const sealed = await untilComplete(impound, name, home, 150);
   assert.equal(sealed.status?.session, 1);
-  const { code, stdout } = await verified(impound, sealed, home);
-  assert.equal(code, 0, stdout);
   const [end] = notes(await chainOf(impound, sealed), 'session-ended');
   assert.equal(end?.outcome, 'complete');
   await impound.patch(name, { release: true });
@@ -38,7 +29,7 @@ async function goesOn(impound: Impound, name: string): Promise<void> {
 }
 
 scenario('the API server is away for 30 s: nobody leads, and the agent goes on afterwards', async (impound) => {
-  await begin(impound, 'leaderless');
+  await begin(impound, 'leaderless', WATCH);
   await impound.cluster.apiServer.kill();
   await sleep(30_000);
   await impound.cluster.apiServer.start();
@@ -50,7 +41,7 @@ scenario(
   'the leader dies while the store is away: the next one waits for it, and so does the agent',
   async (impound) => {
     const leader = await untilLeads(impound, ...REPLICAS);
-    await begin(impound, 'storeless');
+    await begin(impound, 'storeless', WATCH);
     await impound.s3.kill();
     await impound.controller(leader).kill();
     await untilLeads(impound, ...REPLICAS.filter((node) => node !== leader));

@@ -1,7 +1,7 @@
 // Captures that take turns at one node's agent, run at two nodes at once, or run out of time.
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import type { NodeCapture } from '../../protocol/index.ts';
+import { collected, untilComplete } from '../helpers/captures.ts';
 import { fileBed } from '../helpers/file-bed.ts';
 import { chainOf, notes, verified } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
@@ -10,7 +10,6 @@ import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impou
 const scenario = await fileBed(IMPOUND_COMPONENTS, () => startImpound({ after }, { agents: ['node1', 'node3'] }));
 const home = await fileTemporaryFolder();
 
-const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
 const isCordoned = async ({ cluster }: Impound, node: string): Promise<boolean> => {
   const { spec } = (await cluster.api('GET', `/api/v1/nodes/${node}`)) as { spec: { unschedulable?: boolean } };
   return spec.unschedulable ?? false;
@@ -19,14 +18,6 @@ const release = async (impound: Impound, name: string): Promise<void> => {
   await impound.patch(name, { release: true });
   await impound.untilPhase(name, 20, 'Released');
 };
-
-async function whole(impound: Impound, name: string): Promise<NodeCapture> {
-  const sealed = await impound.untilPhase(name, 120, 'Sealed', 'Failed', 'Cancelled');
-  assert.equal(collected(sealed)?.reason, 'Complete', JSON.stringify(sealed.status));
-  const { code, stdout } = await verified(impound, sealed, home);
-  assert.equal(code, 0, stdout);
-  return sealed;
-}
 
 for (const order of [
   ['first', 'second'],
@@ -40,8 +31,8 @@ for (const order of [
     await impound.capture(two, { profile: 'quick' });
     const waiting = await impound.until(two, 20, (capture) => collected(capture) !== undefined);
     assert.equal(collected(waiting)?.reason, 'AwaitingAgent');
-    await whole(impound, one);
-    const later = await whole(impound, two);
+    await untilComplete(impound, one, home);
+    const later = await untilComplete(impound, two, home);
     assert.deepEqual(notes(await chainOf(impound, later), 'agent-silent'), []);
     const [first = '', second = ''] = names;
     await release(impound, first);
@@ -57,7 +48,7 @@ scenario('two of one node at the same moment both hold it; two nodes are capture
     impound.capture('elsewhere', { node: 'node3', profile: 'quick' }),
   ]);
   for (const name of ['twin-a', 'twin-b', 'elsewhere']) {
-    const { status } = await whole(impound, name);
+    const { status } = await untilComplete(impound, name, home);
     const held = status?.conditions?.find(({ type }) => type === 'Protected');
     assert.equal(held?.reason, name === 'elsewhere' ? held?.reason : 'Held', JSON.stringify(held));
   }

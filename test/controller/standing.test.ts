@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeCapture } from '../../protocol/index.ts';
+import { begin, untilComplete } from '../helpers/captures.ts';
 import { fileBed } from '../helpers/file-bed.ts';
 import { askReplica, leaderOf, untilLeads } from '../helpers/replicas.ts';
-import { chainOf, notes, verified } from '../helpers/sealed.ts';
+import { chainOf, notes } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { IMPOUND_COMPONENTS, type Impound, startImpound } from '../testbed/impound.ts';
 
@@ -23,20 +23,6 @@ async function startBed(): Promise<Impound> {
 }
 
 const other = (node: string): string => (node === 'node2' ? 'node3' : 'node2');
-const collected = ({ status }: NodeCapture) => status?.conditions?.find(({ type }) => type === 'Collected');
-
-async function whole(impound: Impound, name: string): Promise<NodeCapture> {
-  const sealed = await impound.untilPhase(name, 120, 'Sealed', 'Failed', 'Cancelled');
-  assert.equal(collected(sealed)?.reason, 'Complete', JSON.stringify(sealed.status));
-  const { code, stdout } = await verified(impound, sealed, home);
-  assert.equal(code, 0, stdout);
-  return sealed;
-}
-
-async function begin(impound: Impound, name: string): Promise<void> {
-  await impound.capture(name, { watchSeconds: 10, collectors: { skip: ['timeline', 'logs'] } });
-  await impound.until(name, 30, ({ status }) => status?.session !== undefined && (status.artefacts ?? 0) > 15);
-}
 
 scenario('both answer, and the one that follows says where the other is', async (impound) => {
   const leader = await untilLeads(impound, ...REPLICAS);
@@ -54,7 +40,7 @@ scenario('both answer, and the one that follows says where the other is', async 
 });
 
 scenario('a leader that is told to end hands over, and the capture goes on in its session', async (impound) => {
-  await begin(impound, 'handed-over');
+  await begin(impound, 'handed-over', { watchSeconds: 10 });
   const leader = await untilLeads(impound, ...REPLICAS);
   const began = performance.now();
   const ended = impound.controller(leader).kill('SIGTERM');
@@ -63,25 +49,25 @@ scenario('a leader that is told to end hands over, and the capture goes on in it
   assert.ok(seconds < 4, `handed over after ${seconds} s`);
   assert.equal(await ended, 0);
   await impound.controller(leader).start();
-  const sealed = await whole(impound, 'handed-over');
+  const sealed = await untilComplete(impound, 'handed-over', home);
   assert.equal(sealed.status?.session, 1);
   const signers = (await chainOf(impound, sealed)).map(({ statement }) => statement.predicate.actor.name);
   for (const node of REPLICAS) assert.ok(signers.includes(`controller-${node}`), signers.join(' '));
 });
 
 scenario('the certificate is replaced under it, and its agent goes on', async (impound) => {
-  await begin(impound, 'renewed');
+  await begin(impound, 'renewed', { watchSeconds: 10 });
   const addresses = impound.cluster.nodes.map(({ address }) => `IP:${address}`).join(',');
   const { serverName } = impound;
   await impound.cluster.certificate('controller', `/CN=${serverName}`, `DNS:${serverName},${addresses}`);
-  const sealed = await whole(impound, 'renewed');
+  const sealed = await untilComplete(impound, 'renewed', home);
   assert.equal(sealed.status?.session, 1);
 });
 
 scenario('the leader’s own node is captured by the other replica, and the chain says so', async (impound) => {
   const leader = await untilLeads(impound, ...REPLICAS);
   await impound.capture('own-node', { node: leader, profile: 'quick' });
-  const sealed = await whole(impound, 'own-node');
+  const sealed = await untilComplete(impound, 'own-node', home);
   const chain = await chainOf(impound, sealed);
   const [note] = notes(chain, 'replica-on-suspect');
   assert.equal(note?.replica, `controller-${leader}`);
@@ -109,7 +95,7 @@ scenario('the only replica on a suspect node signs nothing, and says what to do'
   await impound.capture('alone-again', { node: leader, profile: 'quick' });
   await impound.until('alone-again', 30, ({ status }) => status?.message !== undefined);
   await impound.controller(other(leader)).start();
-  const sealed = await whole(impound, 'alone-again');
+  const sealed = await untilComplete(impound, 'alone-again', home);
   const signers = (await chainOf(impound, sealed)).map(({ statement }) => statement.predicate.actor.name);
   assert.ok(!signers.includes(`controller-${leader}`));
   await impound.patch('alone-again', { release: true });

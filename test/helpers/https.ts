@@ -19,6 +19,8 @@ export interface AskHttps {
   readonly json?: unknown;
 }
 
+const MILLISECONDS = 30_000;
+
 export async function askHttps(url: string, { ca, serverName, token, headers, json }: AskHttps): Promise<Asked> {
   const body = json === undefined ? undefined : JSON.stringify(json);
   const sent = request(url, {
@@ -26,6 +28,7 @@ export async function askHttps(url: string, { ca, serverName, token, headers, js
     ca: await readFile(ca),
     servername: serverName,
     agent: false,
+    signal: AbortSignal.timeout(MILLISECONDS),
     headers: {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),

@@ -8,6 +8,9 @@ import { chainOf, coverageOf, verified } from './sealed.ts';
 
 const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';
 const POLL_MILLISECONDS = 200;
+/** Of each pod, where something did not come. */
+const LAST_LINES = 5;
+const LAST_CHARACTERS = 300;
 
 export interface InstalledPod {
   readonly metadata: {
@@ -41,7 +44,7 @@ export async function get({ cluster }: Installed, name: string): Promise<NodeCap
   return (await cluster.api('GET', `${CAPTURES}/${name}`)) as NodeCapture;
 }
 
-/** Waits until it is so; throws with the capture as it was last. */
+/** Waits until it is so; throws with the capture as it was last, and what the pods said last. */
 export async function until(
   installed: Installed,
   name: string,
@@ -52,7 +55,14 @@ export async function until(
   for (;;) {
     const found = await get(installed, name);
     if (is(found)) return found;
-    if (Date.now() > end) throw new Error(`not so after ${seconds} s: ${JSON.stringify(found.status, null, 1)}`);
+    if (Date.now() > end) {
+      const { prior: _, ...status } = found.status ?? {};
+      const said = [
+        ...(await lastSaid(installed, 'controller')),
+        ...(await lastSaid(installed, 'agent', found.spec.node)),
+      ];
+      throw new Error([`not so after ${seconds} s: ${JSON.stringify(status)}`, ...said].join('\n'));
+    }
     await sleep(POLL_MILLISECONDS);
   }
 }
@@ -155,6 +165,16 @@ export async function logOf({ cluster, namespace }: Installed, pod: string): Pro
   const text = await cluster.kubectl('logs', '-n', namespace, pod).catch(() => '');
   const lines = text.split('\n').filter((line) => line.startsWith('{'));
   return lines.map((line) => JSON.parse(line) as LogLine);
+}
+
+async function lastSaid(installed: Installed, program: string, node?: string): Promise<readonly string[]> {
+  const all = (await pods(installed, program)).filter(({ spec }) => node === undefined || spec.nodeName === node);
+  const said = all.map(async (pod) => {
+    const lines = (await logOf(installed, pod.metadata.name)).slice(-LAST_LINES);
+    const head = `${pod.metadata.name} on ${pod.spec.nodeName}, ${isReady(pod) ? 'ready' : 'not ready'}:`;
+    return [head, ...lines.map((line) => `  ${JSON.stringify(line).slice(0, LAST_CHARACTERS)}`)];
+  });
+  return (await Promise.all(said)).flat();
 }
 
 /** What a capture changes on a node, as it stands there. */

@@ -43,10 +43,10 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Modules with no imports of their own kind, which start-up may load without the whole room behind the door. */
-const SIDE_DOORS = ['evidence/errors.ts', 'evidence/software.ts', 'capture/memory.ts'];
+const SIDE_DOORS = ['evidence/errors.ts', 'evidence/ports.ts', 'evidence/software.ts', 'capture/memory.ts'];
 
 /** Who may make a logger; everybody else is given one. */
-const LOGGERS = ['cli/main.ts', 'cli/command.ts', 'agent/main.ts', 'controller/main.ts'];
+const LOGGERS = ['cli/main.ts', 'agent/main.ts', 'controller/main.ts'];
 
 interface Import {
   readonly from: string;

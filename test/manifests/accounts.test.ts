@@ -16,25 +16,15 @@ import {
   untilLogged,
   untilSaid,
 } from '../helpers/installed-captures.ts';
+import { deletePods, untilReady } from '../helpers/installed-pods.ts';
 import { chainOf } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
-import { INSTALLED_COMPONENTS, type Installed, startInstalled } from '../testbed/installed.ts';
+import { INSTALLED_COMPONENTS, startInstalled } from '../testbed/installed.ts';
 
 const scenario = await fileBed(INSTALLED_COMPONENTS, () => startInstalled({ after }));
 const home = await fileTemporaryFolder();
 
 const WATCH = { watchSeconds: 8 };
-
-async function untilReady(installed: Installed, seconds: number, count: number): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; ; await sleep(500)) {
-    const ready = (await pods(installed, 'controller')).filter(isReady).length;
-    if (ready === count) return;
-    assert.ok(Date.now() < end, `${ready} replicas are ready, and not ${count}`);
-  }
-}
-
-const remove = ({ cluster, namespace }: Installed, program: string): Promise<string> =>
-  cluster.kubectl('delete', 'pods', '-n', namespace, '-l', `app.kubernetes.io/name=impound-${program}`);
 
 scenario('the agents’ account is made anew: said by agent and capture, and other pods go on', async (installed) => {
   const { cluster, namespace } = installed;
@@ -51,7 +41,7 @@ scenario('the agents’ account is made anew: said by agent and capture, and oth
   const { reason } = await untilLogged(installed, 'controller', 20, says('token-refused'));
   assert.equal(reason, 'unauthenticated');
   const began = performance.now();
-  await remove(installed, 'agent');
+  await deletePods(installed, 'agent');
   assert.ok(performance.now() - began < 30_000, 'an agent that nobody hears does not insist when it is to end');
   const sealed = await sealedWhole(installed, 'revoked', home, before);
   assert.equal(sealed.status?.session, 2);

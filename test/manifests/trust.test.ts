@@ -14,7 +14,6 @@ import {
   digests,
   get,
   type InstalledPod,
-  isReady,
   type LogLine,
   leader,
   logOf,
@@ -24,6 +23,7 @@ import {
   untilLogged,
   untilSaid,
 } from '../helpers/installed-captures.ts';
+import { deletePods, untilReady } from '../helpers/installed-pods.ts';
 import { chainOf, notes } from '../helpers/sealed.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { INSTALLED_COMPONENTS, type Installed, startInstalled } from '../testbed/installed.ts';
@@ -60,24 +60,12 @@ async function trust(installed: Installed, ...authorities: readonly string[]): P
 const own = ({ keys }: Installed): Authority =>
   authorityOf(home, 'own', { cert: join(keys, 'ca.crt'), key: join(keys, 'ca.key') });
 
-async function remove({ cluster, namespace }: Installed, program: string): Promise<void> {
-  await cluster.kubectl('delete', 'pods', '-n', namespace, '-l', `app.kubernetes.io/name=impound-${program}`);
-}
-
 /** Each replica's log has it; what one of them says. */
 async function bothLogged(installed: Installed, is: (line: LogLine) => boolean): Promise<string> {
   const said = (await pods(installed, 'controller')).map(({ spec }) =>
     untilLogged(installed, 'controller', SYNC_SECONDS, is, spec.nodeName),
   );
   return (await Promise.all(said))[0]?.message ?? '';
-}
-
-async function untilReady(installed: Installed, seconds: number, count: number): Promise<readonly InstalledPod[]> {
-  for (const end = Date.now() + seconds * 1000; ; await sleep(500)) {
-    const ready = (await pods(installed, 'controller')).filter(isReady);
-    if (ready.length === count) return ready;
-    assert.ok(Date.now() < end, `${ready.length} replicas are ready, and not ${count}`);
-  }
 }
 
 /** Whatever its certificate is. */
@@ -123,7 +111,7 @@ scenario('an expired certificate does not take the place of a good one: log and 
 scenario('replicas that begin with it say why no agent is heard; what agents have is sent later', async (installed) => {
   await begin(installed, 'expired', WATCH);
   const before = await digests(installed, await get(installed, 'expired'));
-  await remove(installed, 'controller');
+  await deletePods(installed, 'controller');
   const message = await untilSaid(installed, 'expired', 60, 'CertificateExpired');
   assert.match(message, /certificate has expired \(.*put a valid one into the Secret impound-controller-tls/);
   const said = performance.now();
@@ -157,7 +145,7 @@ scenario('an authority that is trusted before it is shown interrupts nothing', a
   await installed.apply('--renew');
   const anew = 'the TLS certificate was read again';
   await bothLogged(installed, ({ message, issuer }) => message === anew && issuer !== issued);
-  await remove(installed, 'controller'); // who connects anew sees the new one
+  await deletePods(installed, 'controller'); // who connects anew sees the new one
   const sealed = await sealedWhole(installed, 'rotated', home, before);
   assert.equal(sealed.status?.session, 1);
   for (const { metadata } of await pods(installed, 'agent')) {
@@ -173,7 +161,7 @@ scenario('an authority that is shown first is refused, and named on both sides',
   await serve(installed, await other.sign('wrong-way', NAME));
   const said = await bothLogged(installed, says('certificate-untrusted'));
   assert.match(said, /issued by "CN=other", is of no authority in the ConfigMap impound-ca/);
-  await remove(installed, 'controller');
+  await deletePods(installed, 'controller');
   const line = await untilLogged(installed, 'agent', 60, says('controller-untrusted', UNKNOWN), 'node1');
   assert.match(JSON.stringify(line.shown), /"issuer":"CN=other"/);
   assert.match(JSON.stringify(line.taken), /"subject":"CN=impound-ca/);

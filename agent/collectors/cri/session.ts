@@ -1,6 +1,6 @@
 // One capture of the runtimes: asks them, keeps each answer's bytes for the archive, and turns failures into gaps.
 import { type GapReport, gap } from '../../../capture/index.ts';
-import { Channel, type Member } from '../../../evidence/index.ts';
+import { Channel, type Member, unlessAborted } from '../../../evidence/index.ts';
 import type { NodeContext } from '../../context.ts';
 import type { ProcessSummary } from '../../host/walk.ts';
 import type { Answer } from '../../runtime/grpc.ts';
@@ -105,9 +105,7 @@ async function keep(session: Session, { socket, service, method, about = [] }: Q
 const NAME_LENGTH = 200;
 
 async function processesOf(context: NodeContext, signal: AbortSignal): Promise<ReadonlyMap<number, ProcessSummary>> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  const processes = await Promise.race([context.walk.index(), late]);
+  const processes = await unlessAborted(context.walk.index(), signal, () => undefined);
   if (processes === undefined) {
     context.gap(gap('timeout', "containers' processes", 'the walk over /proc had not ended in time'));
     return new Map();

@@ -6,7 +6,7 @@ import { deviceText } from '../../host/device-number.ts';
 import { errnoOf, Refusal } from '../../host/errno.ts';
 import { O_PATH_NOFOLLOW } from '../../host/open.ts';
 import type { Chosen } from './choose.ts';
-import { Hung, within } from './source.ts';
+import { Hung, unlessHung } from './source.ts';
 import { attribute, sizeOf } from './sysfs.ts';
 
 const openAsync = promisify(open);
@@ -52,7 +52,7 @@ async function openNode(path: string, number: string | undefined, hungMillisecon
         'the node in /dev is not the device of that name in /sys: name the right one with --device',
       );
     }
-    return await within(
+    return await unlessHung(
       openAsync(`/proc/self/fd/${pinned}`, constants.O_RDONLY | constants.O_NONBLOCK),
       hungMilliseconds,
     );

@@ -1,6 +1,7 @@
 // A block device that is open for reading: bytes at a position, a deadline for each read, and whether it is still there.
 import { read as readCallback } from 'node:fs';
 import { promisify } from 'node:util';
+import { within } from '../../../evidence/index.ts';
 import { type DirectReader, openDirect } from './direct.ts';
 
 const readAsync = promisify(readCallback);
@@ -44,7 +45,7 @@ export function deviceSource(
 ): DeviceSource {
   let direct: Promise<DirectReader | undefined> | undefined;
   const read = async (buffer: Uint8Array, position: number): Promise<number> => {
-    const { bytesRead } = await within(readAsync(fd, buffer, 0, buffer.length, position), hungMilliseconds);
+    const { bytesRead } = await unlessHung(readAsync(fd, buffer, 0, buffer.length, position), hungMilliseconds);
     return bytesRead;
   };
   return {
@@ -52,11 +53,11 @@ export function deviceSource(
     read,
     async readSmall(buffer, position) {
       direct ??= openDirect(fd, about.blockBytes, SMALL_BYTES);
-      const reader = await within(direct, hungMilliseconds);
+      const reader = await unlessHung(direct, hungMilliseconds);
       const aligned = buffer.length % about.blockBytes === 0 && position % about.blockBytes === 0;
       return reader === undefined || !aligned
         ? read(buffer, position)
-        : within(reader.read(buffer, position), hungMilliseconds);
+        : unlessHung(reader.read(buffer, position), hungMilliseconds);
     },
     close() {
       direct?.then((reader) => reader?.close());
@@ -64,15 +65,9 @@ export function deviceSource(
   };
 }
 
-export async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const hung = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Hung('reading it did not come back')), milliseconds);
+/** Throws Hung where it does not come back in time. */
+export function unlessHung<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
+  return within(answer, milliseconds, () => {
+    throw new Hung('reading it did not come back');
   });
-  answer.catch(() => undefined); // may fail long after it was given up
-  try {
-    return await Promise.race([answer, hung]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -2,13 +2,13 @@
 import type { CheckedAgent } from '../../../protocol/index.ts';
 import type { Connection } from '../connect.ts';
 import { agentPods, agentSet, isReady, type PodObject, troubleOf } from '../diagnosis.ts';
+import { isNodeReady, type NodeObject } from '../node.ts';
 import { ifMay } from '../rights.ts';
-import { describeRights, type Right, SEE } from '../roles.ts';
+import { SEE } from '../roles.ts';
 import { similarTo } from '../similar.ts';
-import { OF_RESPONDERS } from './api.ts';
 import type { Asked } from './ask.ts';
-import { type Finding, ok, trouble, unknown, warning } from './finding.ts';
-import { isNodeReady, type NodeObject, virtualKind, whyUnplaced } from './nodes.ts';
+import { type Finding, ok, trouble, unknown, unseen, warning } from './finding.ts';
+import { virtualKind, whyUnplaced } from './nodes.ts';
 
 /** A poll is under way for some of it. */
 const SKEW_MILLISECONDS = 2000;
@@ -68,8 +68,8 @@ export async function agentFindings(
         ),
       ]),
     ),
-    ...(nodes === undefined ? [unseen('nodes', SEE.nodes, namespace)] : []),
-    ...(pods === undefined ? [unseen('pods', SEE.pods, namespace)] : podFindings(places, set, namespace)),
+    ...(nodes === undefined ? [unseen('nodes', [SEE.nodes], namespace)] : []),
+    ...(pods === undefined ? [unseen('pods', [SEE.pods], namespace)] : podFindings(places, set, namespace)),
     ...(reply.kind === 'answered'
       ? [
           ...heardFindings(places, reply.value.replica.leadsSeconds, pods !== undefined),
@@ -79,10 +79,6 @@ export async function agentFindings(
         ]
       : [unknown('at work', reply.kind === 'failed' ? 'the controller could not be asked' : reply.text, reply.remedy)]),
   ];
-}
-
-function unseen(name: string, right: Right, namespace: string): Finding {
-  return unknown(name, `you may not ${describeRights([right], namespace)}`, OF_RESPONDERS);
 }
 
 function best(pods: readonly PodObject[]): PodObject | undefined {

@@ -1,11 +1,10 @@
 // The cluster itself: does its API server know NodeCaptures as this version does, and do the admission policies stand guard.
-import { ImpoundError } from '../../../evidence/index.ts';
-import type { KubernetesObject } from '../../../kubernetes/index.ts';
+import { type KubernetesObject, unlessMissing } from '../../../kubernetes/index.ts';
 import { type FieldSchema, fieldsOf, nodeCaptureFields } from '../../../protocol/index.ts';
 import type { Connection } from '../connect.ts';
 import { lacking } from '../rights.ts';
-import { describeRights, POLICIES, POLICY_RIGHTS } from '../roles.ts';
-import { type Finding, failedToAsk, ok, trouble, unknown } from './finding.ts';
+import { POLICIES, POLICY_RIGHTS } from '../roles.ts';
+import { type Finding, failedToAsk, ok, trouble, unseen } from './finding.ts';
 
 const API = 'apis/impound.dev/v1alpha1';
 const SCHEMA = 'dev.impound.v1alpha1.NodeCapture';
@@ -42,14 +41,14 @@ async function schemaFinding({ kubernetes }: Connection): Promise<Finding> {
   interface Resources {
     readonly resources?: readonly { readonly name: string }[];
   }
-  const served = await orMissing(kubernetes.get<Resources>(`/${API}`));
+  const served = await unlessMissing(kubernetes.get<Resources>(`/${API}`));
   const names = new Set(served?.resources?.map((one) => one.name));
   if (!names.has('nodecaptures') || !names.has('nodecaptures/status'))
     return trouble(name, `the API server knows no ${API.slice(5)}`, 'install Impound there: docs/install.md');
   interface OpenApi {
     readonly components?: { readonly schemas?: Readonly<Record<string, FieldSchema>> };
   }
-  const schema = (await orMissing(kubernetes.get<OpenApi>(`/openapi/v3/${API}`)))?.components?.schemas?.[SCHEMA];
+  const schema = (await unlessMissing(kubernetes.get<OpenApi>(`/openapi/v3/${API}`)))?.components?.schemas?.[SCHEMA];
   if (schema === undefined) return ok(name, `${API.slice(5)} is served`);
   const known = new Set(fieldsOf(schema));
   const missing = nodeCaptureFields().filter((field) => !known.has(field));
@@ -70,13 +69,12 @@ interface Binding extends KubernetesObject {
 async function policyFinding(connection: Connection): Promise<Finding> {
   const missing = await lacking(connection, POLICY_RIGHTS);
   const { kubernetes, namespace } = connection;
-  if (missing.length > 0)
-    return unknown('policies', `you may not ${describeRights(missing.slice(0, 1), namespace)}`, OF_RESPONDERS);
+  if (missing.length > 0) return unseen('policies', missing.slice(0, 1), namespace);
   const wrong = await Promise.all(
     POLICIES.map(async (name): Promise<string | undefined> => {
       const [policy, binding] = await Promise.all([
-        orMissing(kubernetes.get<Policy>(`${POLICY_API}/validatingadmissionpolicies/${name}`)),
-        orMissing(kubernetes.get<Binding>(`${POLICY_API}/validatingadmissionpolicybindings/${name}`)),
+        unlessMissing(kubernetes.get<Policy>(`${POLICY_API}/validatingadmissionpolicies/${name}`)),
+        unlessMissing(kubernetes.get<Binding>(`${POLICY_API}/validatingadmissionpolicybindings/${name}`)),
       ]);
       if (policy === undefined) return `${name} is gone`;
       if (binding === undefined) return `${name} is bound no more`;
@@ -92,15 +90,4 @@ async function policyFinding(connection: Connection): Promise<Finding> {
     `${said.join('; ')}: ${why}`,
     'kubectl apply --server-side -f manifests/base/policies.yaml',
   );
-}
-
-export const OF_RESPONDERS = 'the role impound-responder has this right';
-
-async function orMissing<T>(asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof ImpoundError && error.code === 'api-missing') return undefined;
-    throw error;
-  }
 }

@@ -1,12 +1,11 @@
 // Reaches the controller as `pull` does, looks at its certificate and clock, and asks what it knows and can find out.
-import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import { describeError, ImpoundError } from '../../../evidence/index.ts';
+import { certificateCode, describeError, ImpoundError } from '../../../evidence/index.ts';
 import { type CheckReply, checkReply } from '../../../protocol/index.ts';
 import type { ControllerArguments } from '../../commands/cluster-options.ts';
 import { bearer } from '../capture-bundle.ts';
 import type { Connection } from '../connect.ts';
-import { type ControllerClient, controllerClient, unreachable } from '../controller-client.ts';
+import { type ControllerClient, controllerClient } from '../controller-client.ts';
 import { controllerTarget, type Target } from '../controller-target.ts';
 import { lacking } from '../rights.ts';
 
@@ -93,22 +92,11 @@ async function ask(
       remedy: 'each of the roles but impound-containment has it',
     };
   const body = nodes === undefined ? {} : { nodes };
-  const answer = await client.ask({ path: '/v1/check', ...(missing.length === 0 ? { json: body } : {}) });
-  const read = checkReply.safeParse(JSON.parse(await textOf(answer)));
+  const asked = { path: '/v1/check', ...(missing.length === 0 ? { json: body } : {}) };
+  const read = checkReply.safeParse(await client.json(asked, MAX_BYTES));
   if (read.success) return { kind: 'answered', value: read.data };
   const text = 'the controller answers in words of another version';
   return { kind: 'unknown', text, remedy: 'use the command line of its version' };
-}
-
-async function textOf(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_BYTES) throw unreachable('its answer', new Error(`it has more than ${MAX_BYTES} bytes`));
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }
 
 function problemOf(error: unknown): Problem {
@@ -122,8 +110,8 @@ function problemOf(error: unknown): Problem {
     return { kind: 'unknown', text, remedy: 'it takes a minute at most' };
   if (code === 'object-missing')
     return { kind: 'unknown', text: 'the controller is of a version that cannot be asked', remedy: 'upgrade it' };
-  const expired = /expired|CERT_|certificate|self.signed|altname/i.test(text);
-  const remedy = expired
+  const isCertificate = error instanceof Error && certificateCode(error.cause) !== undefined;
+  const remedy = isCertificate
     ? 'renew the Secret impound-controller-tls, or the authority in the ConfigMap impound-ca (docs/install.md): agents see the same'
     : 'see the rows above; --controller https://HOST:PORT is another way';
   return { kind: 'failed', text, remedy };

@@ -1,17 +1,23 @@
 // The controller: does one lead, how many stand by, is its certificate good, its clock, its key, its store.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CheckReply } from '../../../protocol/index.ts';
-import { formatAge } from '../../terminal/text.ts';
+import { counted, formatAge } from '../../terminal/text.ts';
 import type { Connection } from '../connect.ts';
-import { controllerPods, controllerVerdict, isReady, leaderLease, type PodObject, troubleOf } from '../diagnosis.ts';
+import {
+  controllerPods,
+  controllerVerdict,
+  isReady,
+  LEASE_SECONDS,
+  lastEnd,
+  leaderLease,
+  type PodObject,
+  troubleOf,
+} from '../diagnosis.ts';
 import { lacking } from '../rights.ts';
-import { describeRights, SEE } from '../roles.ts';
-import { OF_RESPONDERS } from './api.ts';
+import { SEE } from '../roles.ts';
 import type { Asked, Seen } from './ask.ts';
-import { type Finding, failedToAsk, ok, trouble, unknown, warning } from './finding.ts';
+import { type Finding, failedToAsk, ok, trouble, unknown, unseen, warning } from './finding.ts';
 
-/** Leaders renew every few seconds. */
-const LEASE_SECONDS = 30;
 const RENEWED_MILLISECONDS = 8000;
 const LOOK_MILLISECONDS = 1000;
 /** Names of the certificate's end: a month is time to see to it, a week is not. */
@@ -34,7 +40,7 @@ async function leaderFinding(connection: Connection): Promise<Finding> {
   const name = 'leader';
   const { namespace } = connection;
   const missing = await lacking(connection, [SEE.lease]);
-  if (missing.length > 0) return unknown(name, `you may not ${describeRights(missing, namespace)}`, OF_RESPONDERS);
+  if (missing.length > 0) return unseen(name, missing, namespace);
   const read = async () => {
     const lease = await leaderLease(connection);
     return (lease === 'missing' ? undefined : lease?.spec) ?? {};
@@ -64,7 +70,7 @@ async function replicaFindings(connection: Connection): Promise<readonly Finding
   const name = 'replicas';
   const { namespace } = connection;
   const missing = await lacking(connection, [SEE.pods]);
-  if (missing.length > 0) return [unknown(name, `you may not ${describeRights(missing, namespace)}`, OF_RESPONDERS)];
+  if (missing.length > 0) return [unseen(name, missing, namespace)];
   const pods = (await controllerPods(connection)).filter(({ status }) => status?.phase !== 'Succeeded');
   const look = `kubectl -n ${namespace} get pods; kubectl -n ${namespace} logs deployment/impound-controller`;
   if (pods.length === 0) return [trouble(name, `there is no pod of the controller in ${namespace}`, look)];
@@ -96,10 +102,8 @@ function restartsOf({ status }: PodObject): number {
 }
 
 function endOf({ status }: PodObject): string {
-  const ended = status?.containerStatuses
-    ?.map(({ lastState }) => lastState?.terminated)
-    .find((one) => one !== undefined);
-  return ended === undefined ? '' : `, last ended with ${ended.reason ?? ''} (exit status ${ended.exitCode})`;
+  const ended = status?.containerStatuses?.find(({ lastState }) => lastState?.terminated !== undefined);
+  return ended === undefined ? '' : lastEnd(ended);
 }
 
 /** Connection, certificate, clock. */
@@ -110,7 +114,7 @@ function reachFindings({ seen }: Asked): readonly Finding[] {
 
 function certificateFinding({ ends }: Extract<Seen, { kind: 'reached' }>): Finding {
   const days = Math.floor((ends.getTime() - Date.now()) / DAY);
-  const text = `of the authority that agents trust; it ends ${ends.toISOString().slice(0, 10)}, in ${days} day${days === 1 ? '' : 's'}`;
+  const text = `of the authority that agents trust; it ends ${ends.toISOString().slice(0, 10)}, in ${counted(days, 'day')}`;
   const remedy = 'renew the Secret impound-controller-tls (docs/install.md): it is read again when it changes';
   if (days < TROUBLE_DAYS) return trouble('certificate', text, remedy);
   return days < WARN_DAYS ? warning('certificate', text, remedy) : ok('certificate', text);

@@ -1,5 +1,6 @@
 // One line of `impound check`: what was looked at, how it is, and what to do where it is not well.
 import { describeError, ImpoundError } from '../../../evidence/index.ts';
+import { describeRights, type Right } from '../roles.ts';
 
 /** `note` is of interest and judges nothing; `unknown` could not be asked. */
 export type Outcome = 'ok' | 'warning' | 'trouble' | 'unknown' | 'note';
@@ -24,6 +25,12 @@ export const unknown = (name: string, seen: string, remedy?: string): Finding =>
 
 function found(outcome: Outcome, name: string, seen: string, remedy: string | undefined): Finding {
   return { name, outcome, seen, ...(remedy === undefined ? {} : { remedy }) };
+}
+
+/** Of what one has no right to see. */
+export function unseen(name: string, missing: readonly Right[], namespace: string): Finding {
+  const text = `you may not ${describeRights(missing, namespace)}`;
+  return unknown(name, text, 'the role impound-responder has this right');
 }
 
 /** Of what could not be asked: a right that is missing is told apart from what fails. */

@@ -1,13 +1,6 @@
 // Why a node has no agent's pod, as far as node and DaemonSet tell.
-import type { KubernetesObject } from '../../../kubernetes/index.ts';
 import type { DaemonSet } from '../diagnosis.ts';
-
-export interface NodeObject extends KubernetesObject {
-  readonly spec?: {
-    readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
-  };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
+import type { NodeObject } from '../node.ts';
 
 /** What is a node by name only, and runs no DaemonSet's pods: undefined where it is one. */
 export function virtualKind({ metadata }: NodeObject): string | undefined {
@@ -15,10 +8,6 @@ export function virtualKind({ metadata }: NodeObject): string | undefined {
   if (labels['eks.amazonaws.com/compute-type'] === 'fargate' || name.startsWith('fargate-')) return 'Fargate';
   if (labels.type === 'virtual-kubelet' || 'virtual-kubelet.io/provider' in labels) return 'a virtual kubelet';
   return undefined;
-}
-
-export function isNodeReady({ status }: NodeObject): boolean {
-  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
 }
 
 /** A clause, after "no agent's pod: ". */

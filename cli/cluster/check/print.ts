@@ -1,5 +1,5 @@
 // What `impound check` shows of a cluster: groups of rows, each with its remedy below it, and one last line.
-import { type Style, styled } from '../../terminal/text.ts';
+import { counted, type Style, styled } from '../../terminal/text.ts';
 import { wrap } from '../../terminal/wrap.ts';
 import type { Group, Outcome } from './finding.ts';
 
@@ -56,11 +56,10 @@ const STYLES: Readonly<Record<Verdict, Style>> = {
 
 function summaryOf(outcomes: readonly Outcome[], verdict: Verdict): string {
   const count = (wanted: Outcome): number => outcomes.filter((one) => one === wanted).length;
-  const things = (number: number): string => `${number} thing${number === 1 ? '' : 's'}`;
-  const unasked = count('unknown') === 0 ? '' : `; ${things(count('unknown'))} could not be asked`;
-  const warned = count('warning') === 0 ? '' : `, with ${count('warning')} warning${count('warning') === 1 ? '' : 's'}`;
+  const unasked = count('unknown') === 0 ? '' : `; ${counted(count('unknown'), 'thing')} could not be asked`;
+  const warned = count('warning') === 0 ? '' : `, with ${counted(count('warning'), 'warning')}`;
   if (verdict === 'troubled')
-    return `${things(count('trouble'))} ${count('trouble') === 1 ? 'is' : 'are'} not well${warned}${unasked}`;
+    return `${counted(count('trouble'), 'thing')} ${count('trouble') === 1 ? 'is' : 'are'} not well${warned}${unasked}`;
   if (verdict === 'unknown') return `what could be asked is well${warned}${unasked}`;
   return `captures work here${warned}`;
 }

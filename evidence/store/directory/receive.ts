@@ -1,7 +1,7 @@
 // Takes the body of one granted PUT: exactly the bytes that were granted, or none of them; and answers as S3 would.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ImpoundError } from '../../errors.ts';
 import type { StoredObject } from '../../format/record.ts';
+import { within } from '../../stream/within.ts';
 import type { DirectoryWriter } from '../directory-writer.ts';
 import type { Received } from '../uploads.ts';
 
@@ -83,19 +83,12 @@ async function nextOf(
   chunks: AsyncIterator<Uint8Array>,
   milliseconds: number,
 ): Promise<IteratorResult<Uint8Array, unknown>> {
-  const timer = new AbortController();
-  const late = sleep(Math.max(0, milliseconds), 'late' as const, { signal: timer.signal });
-  late.catch(() => undefined); // it was not needed
-  const next = chunks.next();
-  next.catch(() => undefined); // met below, or nobody waits any more
   try {
-    const first = await Promise.race([next, late]);
-    if (first === 'late') throw new BodyRefusal(400, 'RequestTimeout', 'the body came too slowly');
-    return first;
+    return await within(chunks.next(), Math.max(0, milliseconds), () => {
+      throw new BodyRefusal(400, 'RequestTimeout', 'the body came too slowly');
+    });
   } catch (error) {
     if (error instanceof BodyRefusal) throw error;
     throw new BodyRefusal(400, 'IncompleteBody', 'the connection broke', error);
-  } finally {
-    timer.abort();
   }
 }

@@ -1,6 +1,7 @@
 // Sends an object by granted URLs: each try has a URL of its own, since they live short, and an answer that was lost is
 // asked for before anything is sent again.
 import { type ErrorCode, errnoOf, ImpoundError } from '../../errors.ts';
+import { unlessAborted } from '../../stream/within.ts';
 import { isBroken, isNamed, isRetryable, isTaken, statusOf } from '../s3/error.ts';
 import { type Patience, retrying } from '../s3/retry.ts';
 import type { Grant, UploadGrants } from './grants.ts';
@@ -100,17 +101,9 @@ function isHopeful(error: unknown): boolean {
 /** Waits no longer than `signal` allows, whatever becomes of the work: its own requests end by themselves. */
 async function untilAborted<T>(work: Promise<T>, path: string, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
-  const { promise: ended, reject } = Promise.withResolvers<never>();
-  const end = (): void => reject(failed('aborted', `the upload of ${path} was ended`, path, signal.reason));
-  ended.catch(() => undefined); // it was not ended
-  work.catch(() => undefined); // nobody waits for it any more
-  if (signal.aborted) end();
-  signal.addEventListener('abort', end, { once: true });
-  try {
-    return await Promise.race([ended, work]);
-  } finally {
-    signal.removeEventListener('abort', end);
-  }
+  return unlessAborted(work, signal, () => {
+    throw failed('aborted', `the upload of ${path} was ended`, path, signal.reason);
+  });
 }
 
 /** store-unreachable, object-exists, store-denied, store-clock, store-full, store-failed. The URL is a secret and is not named. */

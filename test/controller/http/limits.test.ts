@@ -15,18 +15,24 @@ test('it ends in order: what waits is let go, what is being answered is answered
       await sleep(100);
     }
   }
+  let asked = 0;
+  const arrived = <T>(answer: T): T => {
+    asked++;
+    return answer;
+  };
   const { client, server } = await start(
     t,
-    route('/poll', async ({ signal }) => sleep(60_000, { json: 'late' }, { signal })),
-    route('/slowly', async () => ({ stream: slowly() })),
-    route('/hangs', async () => new Promise(() => undefined)),
+    route('/poll', async ({ signal }) => arrived(sleep(60_000, { json: 'late' }, { signal }))),
+    route('/slowly', async () => arrived(Promise.resolve({ stream: slowly() }))),
+    route('/hangs', async () => arrived(new Promise(() => undefined))),
   );
   const poll = client.ask('/poll');
   const stream = client.ask('/slowly');
   const hanging = assert.rejects(client.ask('/hangs'));
   const shaking = connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false });
   shaking.on('error', () => undefined);
-  await sleep(150);
+  await once(shaking, 'secureConnect');
+  while (asked < 3) await sleep(10);
   const began = performance.now();
   const closed = server.close(1500);
   const waited = await poll;

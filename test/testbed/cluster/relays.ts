@@ -7,7 +7,7 @@ import type { Daemon } from './daemon.ts';
 import { CONTROL_ADDRESS } from './network.ts';
 import type { Place } from './place.ts';
 
-const RELAY = fileURLToPath(import.meta.resolve('./relay.ts'));
+const RELAY = fileURLToPath(import.meta.resolve(import.meta.filename.endsWith('.js') ? './relay.js' : './relay.ts'));
 const READY_SECONDS = 10;
 
 export interface Relays {
