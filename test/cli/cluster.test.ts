@@ -1,6 +1,8 @@
 // Captures from the command line: real API server, people with the roles of the manifests, controller and agent.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { ended, type Ran } from '../helpers/cli.ts';
 import { fileBed } from '../helpers/file-bed.ts';
@@ -129,6 +131,17 @@ scenario('a node that there is not, and a plan that creates nothing', async (own
   const blind = await own.run(bea, 'capture', 'node1', '--reason', 'x', ...SHORT, '--dry-run', '--json');
   const { spec } = JSON.parse(blind.stdout) as { readonly spec: NodeCapture['spec'] };
   assert.equal(spec.requestedBy, 'system:serviceaccount:default:bea');
+  assert.doesNotMatch(plan.stdout, /client certificate/);
+  const { cluster } = own.impound;
+  const server = `https://${await cluster.reach('control', '127.0.0.1:16443')}`;
+  const certificate = join(dirname(rita), 'certificate.kubeconfig');
+  const admin = await readFile(cluster.admin.kubeconfig, 'utf8');
+  await writeFile(certificate, admin.replace(/"server": "[^"]*"/, `"server": "${server}"`));
+  const unknown = await own.run(certificate, 'capture', 'node1', '--reason', 'x', ...SHORT, '--dry-run');
+  assert.match(
+    unknown.stdout,
+    /^! this context logs in by a client certificate: .* takes one whose user has a token$/m,
+  );
   assert.deepEqual(await names(own), []);
 });
 

@@ -25,13 +25,17 @@ const scenario = await fileBed(INSTALLED_COMPONENTS, () => startInstalled({ afte
 const home = await fileTemporaryFolder();
 
 const WATCH = { watchSeconds: 8 };
+/** Under way still when its agent is refused. */
+const LONG_WATCH = { watchSeconds: 40 };
+/** An API server believes a token for ten seconds after it has looked at it (TokenSuccessCacheTTL of kube-apiserver). */
+const BELIEVED_MILLISECONDS = 11_000;
 
 scenario('the agents’ account is made anew: said by agent and capture, and other pods go on', async (installed) => {
   const { cluster, namespace } = installed;
-  await begin(installed, 'revoked', WATCH);
+  await begin(installed, 'revoked', LONG_WATCH);
   const before = await digests(installed, await get(installed, 'revoked'));
   await cluster.kubectl('delete', 'serviceaccount', '-n', namespace, 'impound-agent');
-  await installed.apply();
+  await Promise.all([installed.apply(), sleep(BELIEVED_MILLISECONDS)]);
   // who was known is believed for a minute; who leads next knows nobody
   await cluster.kubectl('delete', 'pod', '-n', namespace, await leader(installed));
   const { error } = await untilLogged(installed, 'agent', 60, says('controller-denied'), 'node1');
