@@ -90,7 +90,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       const url = `${config.service ?? ''}/agent/v1/bytes/${uidOf(capture)}`;
       const uploads = own.uploads({ seconds: config.agents.grantSeconds, receiver: { url, secret } });
       const custody = { store: own, signer, actor, clock, software };
-      return { custody, uploads, limits, tsa: config.tsa, log, refused: figures.refusedAgent };
+      return { custody, uploads, limits, turns, tsa: config.tsa, log, refused: figures.refusedAgent };
     },
     surveyOf: (capture, opened, ending) => survey({ capture, live: opened, kubernetes, log, signal: ending }),
     changed: (name) => queue.add(name),

@@ -57,6 +57,7 @@ export class AgentSession {
   readonly #samples = new Set<string>();
   /** Bytes of what waits for the chain. */
   #waiting = 0;
+  /** A node that asks without end has its turns, and other captures have theirs. */
   readonly #gate = gate(CALLS_AT_ONCE);
   #adding: Promise<void> = Promise.resolve();
   #flushing: Promise<void> = Promise.resolve();
@@ -109,7 +110,6 @@ export class AgentSession {
     return results;
   }
 
-  /** A node that asks without end has its turns, and other captures have theirs. */
   /** All that was recorded is on the chain then. */
   flush(): Promise<void> {
     const flushed = this.#flushing.then(async () => {
@@ -171,8 +171,9 @@ export class AgentSession {
       case 'finished': {
         assertAgentPath(call.path);
         const names = await grants.finished(call, call.versionId);
-        if (names !== undefined) this.#hasFirst = true;
-        if (names !== undefined) claims.see(call.path, { size: call.size, sha256: call.sha256, ...names });
+        if (names === undefined) return names;
+        this.#hasFirst = true;
+        claims.see(call.path, { size: call.size, sha256: call.sha256, ...names });
         return names;
       }
       case 'finished-part':

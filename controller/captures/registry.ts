@@ -9,7 +9,7 @@ export interface LiveCapturesOptions {
   readonly optionsOf: (
     capture: NodeCapture,
     bundle: string,
-  ) => Promise<Omit<LiveOptions, 'capture' | 'bundle' | 'changed' | 'turns'>>;
+  ) => Promise<Omit<LiveOptions, 'capture' | 'bundle' | 'changed'>>;
   readonly surveyOf: (capture: NodeCapture, live: LiveCapture, signal: AbortSignal) => Promise<readonly GapGroup[]>;
   readonly changed: (name: string) => void;
 }
@@ -121,13 +121,7 @@ export class LiveCaptures {
       throw new ImpoundError('internal', 'the status names no bundle', { operation: 'open capture' });
     const { name } = capture.metadata;
     const options = await this.#options.optionsOf(capture, bundle);
-    return LiveCapture.open({
-      ...options,
-      turns: this.#options.turns,
-      capture,
-      bundle,
-      changed: () => this.#options.changed(name),
-    });
+    return LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) });
   }
 
   #survey(capture: NodeCapture, live: LiveCapture): Survey {
