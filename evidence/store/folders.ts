@@ -25,28 +25,32 @@ export async function linkOnce(temporary: string, target: string, path: string):
   await syncFolder(dirname(target));
 }
 
+/** Another capture into the same store may take a folder away that is still empty; it is made again so often. */
+const FOLDER_TRIES = 10;
+
 /** One after the other from the top: Node's own `recursive` never comes back where a folder cannot be made, as in /proc. */
 export async function makeFolder(folder: string): Promise<void> {
   const above = dirname(folder);
+  for (let tries = 1; ; tries++) {
+    try {
+      if (await madeFolder(folder)) await syncFolder(above); // it is an entry of the one above it
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || above === folder || tries === FOLDER_TRIES) throw error;
+    }
+    await makeFolder(above);
+  }
+}
+
+/** False where it is there already. */
+async function madeFolder(folder: string): Promise<boolean> {
   try {
     await mkdir(folder, { mode: 0o700 });
+    return true;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST' && (await stat(folder)).isDirectory()) return;
-    if (errnoOf(error) !== 'ENOENT' || above === folder || (await exists(above))) throw error;
-    await makeFolder(above);
-    await mkdir(folder, { mode: 0o700 }).catch(ignoreExistence);
+    if (errnoOf(error) === 'EEXIST' && (await stat(folder)).isDirectory()) return false;
+    throw error;
   }
-  // a folder that was made is an entry of the one above it
-  await syncFolder(above);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await lstat(path).catch(ignoreAbsence)) !== undefined;
-}
-
-/** Another object's folder was made at the same time. */
-function ignoreExistence(error: unknown): void {
-  if (errnoOf(error) !== 'EEXIST') throw error;
 }
 
 export async function syncFolder(folder: string): Promise<void> {

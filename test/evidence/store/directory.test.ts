@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DirectoryStore, readWhole } from '../../../evidence/index.ts';
@@ -52,6 +52,21 @@ test('what was given up leaves nothing, what a crash left is found again', async
   await found[0]?.release();
   assert.equal((await readWhole(store, 'data/10-process/b.tar.zst', 100)).toString(), 'half');
   await left.abandon();
+});
+
+test('captures that begin and end in one store at the same time do not take a folder from each other', async (t) => {
+  const folder = await temporaryFolder(t);
+  const rounds = async (name: string): Promise<void> => {
+    for (let round = 0; round < 60; round++) {
+      const id = `${name}${round}`;
+      const store = new DirectoryStore({ root: join(folder, id), partial: join(folder, '.partial', id) });
+      await store.prepare();
+      await store.put('data/00-meta/a.txt', Buffer.from(id));
+      await store.finish();
+    }
+  };
+  await Promise.all(['a', 'b', 'c'].map(rounds));
+  assert.equal((await readdir(folder)).length, 180);
 });
 
 test('a path that would leave the store, or a link on the way, is never followed', async (t) => {
