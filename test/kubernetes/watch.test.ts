@@ -113,9 +113,11 @@ scenario('what is there is told first, then what changes', async () => {
   assert.deepEqual(await toldOf(following), AWAY);
   assert.equal(following.get('default/changed')?.data?.v, '2');
   assert.equal(following.get('default/gone'), undefined);
-  assert.equal(following.all().length, 4);
+  // what passes goes last of all
+  await eventually(() => following.all().length === 4);
   following.end();
   await following.ended;
+  following.taken();
   await change('changed', '3');
   await sleep(200);
   assert.deepEqual(following.taken(), []);
