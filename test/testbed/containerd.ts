@@ -1,5 +1,6 @@
 // Starts a real containerd of the tests' own in a temporary folder, with a busybox image, and takes all of it away again.
 import { type ChildProcess, execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,8 +42,11 @@ export interface Containerd {
   readonly pid: number;
   /** A pod in the node's network with one busybox container, "main", that runs `command`, through the CRI as a kubelet does. */
   pod(name: string, command: readonly string[], options?: PodOptions): Promise<Pod>;
-  /** `ctr --namespace NAMESPACE run --detach BUSYBOX ID COMMAND`: a container that no Kubernetes knows of. */
-  run(namespace: string, id: string, ...command: readonly string[]): Promise<void>;
+  /**
+   * `ctr --namespace NAMESPACE run --detach BUSYBOX ID COMMAND`: a container that no Kubernetes knows of. Its id is `name` with
+   * what makes it one of its kind, since runc keeps those of all of the machine's engines in one place.
+   */
+  run(namespace: string, name: string, ...command: readonly string[]): Promise<string>;
   /** Runs a command in a container ("k8s.io" for a pod's) and waits for it; its output. */
   exec(namespace: string, id: string, ...command: readonly string[]): Promise<string>;
   /** Runs ctr(8) against this containerd; its standard output. */
@@ -69,10 +73,12 @@ export async function startContainerd(): Promise<Containerd> {
     pid: child.pid ?? 0,
     ctr,
     pod: (name, command, options = {}) => runPod(cri, name, command, options),
-    async run(namespace, id, ...command) {
+    async run(namespace, name, ...command) {
+      const id = `${name}-${randomBytes(4).toString('hex')}`;
       if (!imported.has(namespace)) await ctr('-n', namespace, 'images', 'import', archive);
       imported.add(namespace);
       await ctr('-n', namespace, 'run', '--detach', '--null-io', BUSYBOX_IMAGE, id, ...command);
+      return id;
     },
     exec: (namespace, id, ...command) =>
       ctr('-n', namespace, 'tasks', 'exec', '--exec-id', `exec-${number()}`, id, ...command),

@@ -1,6 +1,6 @@
 // The CRI collector and the containers that are known, on a real containerd.
 import assert from 'node:assert/strict';
-import { readFile, readlink } from 'node:fs/promises';
+import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,6 +23,8 @@ const READY = missing(CONTAINERD_COMPONENTS) === undefined;
 let bed: Containerd;
 let web: Pod;
 let job: Pod;
+let minerId: string;
+let guestId: string;
 let digest: string;
 let collected: Collected;
 
@@ -34,11 +36,16 @@ before(async () => {
     env: { TOKEN: 'secret' },
     mounts: [{ host_path: '/usr/share', container_path: '/share' }],
   });
-  // long enough to be there when containerd writes down its beginning, which it does after it has begun
-  job = await bed.pod('job', ['sh', '-c', 'sleep 1; exit 3']);
+  // containerd writes down its beginning after it has begun, which fails where it has ended by then: it is told when to
+  const told = join(bed.directory, 'told');
+  await mkdir(told);
+  job = await bed.pod('job', ['sh', '-c', 'until [ -e /told/end ]; do sleep 0.1; done; exit 3'], {
+    mounts: [{ host_path: told, container_path: '/told' }],
+  });
+  await writeFile(join(told, 'end'), '');
   await bed.ended('k8s.io', job.containerId);
-  await bed.run('hidden', 'miner', 'sleep', '1000');
-  await bed.run('k8s.io', 'guest', 'sleep', '1000');
+  minerId = await bed.run('hidden', 'miner', 'sleep', '1000');
+  guestId = await bed.run('k8s.io', 'guest', 'sleep', '1000');
   const images = await bed.ctr('-n', 'hidden', 'images', 'list');
   digest = /sha256:[0-9a-f]{64}/.exec(images)?.[0] ?? '';
   // the CRI hears of a task's end a moment after containerd does
@@ -111,13 +118,13 @@ test('a container that has ended is told with its exit code and when', async (t)
 
 test('a container beside Kubernetes is told, in a namespace of its own or among the kubelet’s', async (t) => {
   if (!needs(t, ...CONTAINERD_COMPONENTS)) return;
-  const miner = rowOf('containerd/containers', 'miner');
+  const miner = rowOf('containerd/containers', minerId);
   assert.equal(at(miner, 'containerd', 'namespace'), 'hidden');
   assert.equal(at(miner, 'impound', 'kubernetes'), false);
   assert.equal(at(miner, 'containerd', 'task', 'status'), 'RUNNING');
   const pid = at(miner, 'containerd', 'task', 'pid');
   assert.equal(at(miner, 'impound', 'process', 'startTicks'), await startTicks(pid));
-  const guest = rowOf('containerd/containers', 'guest');
+  const guest = rowOf('containerd/containers', guestId);
   assert.equal(at(guest, 'impound', 'kubernetes'), false);
   assert.equal(at(guest, 'impound', 'listedByCri'), false);
   const main = rowOf('containerd/containers', web.containerId);
@@ -125,7 +132,7 @@ test('a container beside Kubernetes is told, in a namespace of its own or among 
   assert.equal(at(main, 'impound', 'listedByCri'), true);
   const names = rows('containerd/namespaces').map((row) => at(row, 'containerd', 'namespace'));
   assert.deepEqual(names.sort(), ['hidden', 'k8s.io']);
-  assert.equal(at(rowOf('containerd/tasks', 'miner'), 'process', 'pid'), pid);
+  assert.equal(at(rowOf('containerd/tasks', minerId), 'process', 'pid'), pid);
 });
 
 test('images with their digests, snapshots, content and statistics are told', async (t) => {
@@ -133,7 +140,7 @@ test('images with their digests, snapshots, content and statistics are told', as
   const image = rows('containerd/images').find((row) => at(row, 'container', 'image', 'name') === BUSYBOX_IMAGE);
   assert.deepEqual(at(image, 'container', 'image', 'hash', 'all'), [digest]);
   assert.ok(rows('containerd/content').some((row) => at(row, 'containerd', 'digest') === digest));
-  const snapshot = rows('containerd/snapshots').find((row) => at(row, 'containerd', 'key') === 'miner');
+  const snapshot = rows('containerd/snapshots').find((row) => at(row, 'containerd', 'key') === minerId);
   assert.equal(at(snapshot, 'containerd', 'kind'), 'ACTIVE');
   assert.ok(String(at(snapshot, 'containerd', 'layer', 'upper')).startsWith(bed.root));
   assert.ok(Number(at(rowOf('cri/stats', web.containerId), 'cri', 'memory', 'workingSetBytes')) > 0);
@@ -174,7 +181,7 @@ test('known containers have their pods and overlay folders, ended ones too', asy
   assert.equal(ended?.running, false);
   assert.equal(ended?.pid, undefined);
   assert.ok(ended?.layer?.upper.startsWith(bed.root));
-  const miner = known.containers.find(({ id }) => id === 'miner');
+  const miner = known.containers.find(({ id }) => id === minerId);
   assert.equal(miner?.namespace, 'hidden');
   assert.deepEqual(miner?.pids, [miner?.pid]);
   assert.match(await readFile(`/proc/${miner?.pid}/cmdline`, 'utf8'), /^sleep/);
