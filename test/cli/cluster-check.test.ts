@@ -139,6 +139,20 @@ scenario('who may not look, or not try, is told what could not be asked', async 
   );
 });
 
+scenario('a replica that has just come to lead is given the time to hear of its agents', async (bed) => {
+  const { impound } = bed;
+  const slow = impound.agent('node1').program;
+  const controller = impound.controller(await leaderOf(impound));
+  slow.pause();
+  await controller.kill('SIGTERM');
+  await controller.start();
+  await sleep(RELOAD_MILLISECONDS);
+  setTimeout(() => slow.resume(), 3000);
+  const checked = await bed.check(bed.rita);
+  assert.deepEqual([checked.code, outcomes(checked, 'unknown')], [0, []], checked.stdout);
+  assert.match(find(checked, 'at work', 'ok').seen, /^all 3 at the controller$/);
+});
+
 scenario('a policy that is bound no more is said', async (bed) => {
   const { cluster } = bed.impound;
   const kind = 'validatingadmissionpolicybinding';

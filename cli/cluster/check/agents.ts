@@ -6,14 +6,12 @@ import { isNodeReady, type NodeObject } from '../node.ts';
 import { ifMay } from '../rights.ts';
 import { SEE } from '../roles.ts';
 import { similarTo } from '../similar.ts';
-import type { Asked } from './ask.ts';
+import { type Asked, GATHER_SECONDS } from './ask.ts';
 import { type Finding, ok, trouble, unknown, unseen, warning } from './finding.ts';
 import { virtualKind, whyUnplaced } from './nodes.ts';
 
 /** A poll is under way for some of it. */
 const SKEW_MILLISECONDS = 2000;
-/** A replica that has just come to lead has not heard of all of them. */
-const GATHER_SECONDS = 30;
 /** Of nodes that are named in one row. */
 const SHOWN_NODES = 5;
 

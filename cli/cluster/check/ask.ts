@@ -1,4 +1,5 @@
 // Reaches the controller as `pull` does, looks at its certificate and clock, and asks what it knows and can find out.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { certificateCode, describeError, ImpoundError } from '../../../evidence/index.ts';
 import { type CheckReply, checkReply } from '../../../protocol/index.ts';
@@ -7,10 +8,15 @@ import { bearer } from '../capture-bundle.ts';
 import type { Connection } from '../connect.ts';
 import { type ControllerClient, controllerClient } from '../controller-client.ts';
 import { controllerTarget, type Target } from '../controller-target.ts';
-import { lacking } from '../rights.ts';
+import { agentPods, isReady } from '../diagnosis.ts';
+import { ifMay, lacking } from '../rights.ts';
+import { SEE } from '../roles.ts';
 
 /** Of 5,000 nodes, each with what became of its try. */
 const MAX_BYTES = 8 * 1024 * 1024;
+/** A replica that has just come to lead has not heard of all agents. */
+export const GATHER_SECONDS = 30;
+const GATHER_LOOK_MILLISECONDS = 1000;
 
 interface Problem {
   readonly kind: 'unknown' | 'failed';
@@ -22,13 +28,23 @@ export type Seen =
   | Problem
   | { readonly kind: 'reached'; readonly way: string; readonly ends: Date; readonly skewSeconds: number };
 
-export type Reply = Problem | { readonly kind: 'answered'; readonly value: CheckReply };
+interface Answered {
+  readonly kind: 'answered';
+  readonly value: CheckReply;
+}
+
+export type Reply = Problem | Answered;
 
 export interface Asked {
   readonly seen: Seen;
   readonly reply: Reply;
 }
 
+const OTHER_VERSION: Problem = {
+  kind: 'unknown',
+  text: 'the controller answers in words of another version',
+  remedy: 'use the command line of its version',
+};
 const NOT_REACHED: Problem = { kind: 'unknown', text: 'the controller was not reached', remedy: 'see above' };
 
 /** Never throws. `nodes`: whose way to the store is tried, all where absent. */
@@ -91,12 +107,33 @@ async function ask(
       text: 'you may not list nodecaptures',
       remedy: 'each of the roles but impound-containment has it',
     };
-  const body = nodes === undefined ? {} : { nodes };
-  const asked = { path: '/v1/check', ...(missing.length === 0 ? { json: body } : {}) };
-  const read = checkReply.safeParse(await client.json(asked, MAX_BYTES));
-  if (read.success) return { kind: 'answered', value: read.data };
-  const text = 'the controller answers in words of another version';
-  return { kind: 'unknown', text, remedy: 'use the command line of its version' };
+  const known = await gathered(connection, client, nodes);
+  if (known === undefined || missing.length > 0) return known ?? OTHER_VERSION;
+  const json = nodes === undefined ? {} : { nodes };
+  return (await read(client, { json })) ?? OTHER_VERSION;
+}
+
+/** What the controller knows, once it leads for long enough to have heard of every agent whose pod is ready. */
+async function gathered(
+  connection: Connection,
+  client: ControllerClient,
+  nodes: readonly string[] | undefined,
+): Promise<Answered | undefined> {
+  for (;;) {
+    const reply = await read(client);
+    if (reply === undefined || reply.value.replica.leadsSeconds >= GATHER_SECONDS) return reply;
+    const heard = new Set(reply.value.agents.map(({ node }) => node));
+    const pods = (await ifMay(connection, SEE.pods, () => agentPods(connection))) ?? [];
+    const wanted = pods.filter(isReady).map(({ spec }) => spec.nodeName ?? '');
+    if (wanted.every((node) => heard.has(node) || nodes?.includes(node) === false)) return reply;
+    await sleep(GATHER_LOOK_MILLISECONDS);
+  }
+}
+
+/** Undefined where it speaks in words of another version. */
+async function read(client: ControllerClient, trial: { readonly json?: object } = {}): Promise<Answered | undefined> {
+  const { data } = checkReply.safeParse(await client.json({ path: '/v1/check', ...trial }, MAX_BYTES));
+  return data === undefined ? undefined : { kind: 'answered', value: data };
 }
 
 function problemOf(error: unknown): Problem {
