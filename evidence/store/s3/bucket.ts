@@ -11,6 +11,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { ImpoundError } from '../../errors.ts';
 import type { StoredPart } from '../../format/record.ts';
 import { base64Of } from './checksum.ts';
 import { isBroken, isMissing, isNamed, isRetryable, isSilent, s3Error } from './error.ts';
@@ -71,6 +72,7 @@ export class S3Bucket {
   readonly #options: BucketOptions;
   /** It was reached once, so that it may come back. */
   #answered = false;
+  #suitable = false;
 
   constructor(options: BucketOptions) {
     this.#options = options;
@@ -247,16 +249,22 @@ export class S3Bucket {
     });
   }
 
-  /** Throws where the bucket cannot be asked. */
-  async assertThere(): Promise<void> {
+  /**
+   * Throws where it cannot be asked, and `store-unlocked` where its objects are to be locked and it has no Object Lock. Asked
+   * once: no bucket loses that, and what else may change each put is told.
+   */
+  async assertSuitable(): Promise<void> {
+    if (this.#suitable) return;
     // not HEAD, whose answer has no body that could name the reason
     await this.attempt('ListBucketVersions', undefined, (client) =>
       client.send(new ListObjectVersionsCommand({ Bucket: this.name, MaxKeys: 1 })),
     );
+    const { retention, legalHold } = this.#options.protection ?? {};
+    if ((retention !== undefined || legalHold !== undefined) && !(await this.#isLockable())) throw unlocked(this.name);
+    this.#suitable = true;
   }
 
-  /** False where the bucket has no Object Lock. */
-  async isLockable(): Promise<boolean> {
+  async #isLockable(): Promise<boolean> {
     return this.attempt('GetBucketObjectLockConfiguration', undefined, async (client) => {
       try {
         const answer = await client.send(new GetObjectLockConfigurationCommand({ Bucket: this.name }));
@@ -294,4 +302,12 @@ function headOf(answer: HeadObjectCommandOutput): Head {
 
 function shorter(a: Patience, b: Patience): Patience {
   return a.milliseconds < b.milliseconds ? a : b;
+}
+
+function unlocked(bucket: string): ImpoundError {
+  return new ImpoundError(
+    'store-unlocked',
+    `${bucket} has no Object Lock, and it was asked for: make the bucket with it, or leave --retain and --legal-hold away`,
+    { operation: 'prepare store', thing: bucket },
+  );
 }

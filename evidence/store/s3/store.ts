@@ -63,15 +63,7 @@ export class S3Store implements Store {
   async finish(): Promise<void> {}
 
   async prepare(): Promise<void> {
-    const { retention, legalHold } = this.#options.protection ?? {};
-    await this.#bucket.assertThere();
-    if (retention === undefined && legalHold === undefined) return;
-    if (await this.#bucket.isLockable()) return;
-    throw new ImpoundError(
-      'store-unlocked',
-      `${this.#bucket.name} has no Object Lock, and it was asked for: make the bucket with it, or leave --retain and --legal-hold away`,
-      { operation: 'prepare store', thing: this.url },
-    );
+    await this.#bucket.assertSuitable();
   }
 
   async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
