@@ -105,7 +105,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   const context = (): Reconciling => ({
     ...{ kubernetes, config, clock, log, signer, software, store, live },
-    ...{ desk, tell, turns, steppedDown, deaf: ears.deaf },
+    ...{ desk, tell, turns, steppedDown, deaf: ears.deaf, watched: parsed.all },
   });
   const underWay = together();
   const queue = workQueue({

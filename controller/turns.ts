@@ -1,7 +1,7 @@
 // Who goes first where many captures begin at once: what leads to a node's first evidence goes before more evidence of nodes
 // whose first is stored, and before what can be asked for as well some seconds later.
-
-import { gate } from '../evidence/index.ts';
+import type { NodeCapture } from '../protocol/index.ts';
+import { ageOf } from './age.ts';
 
 export interface Turns {
   /** From now until `begun` the capture of this name has not told its agent yet. */
@@ -9,8 +9,8 @@ export interface Turns {
   begun(name: string): void;
   /** Nothing begins any more. */
   clear(): void;
-  /** Runs `work` when it is its turn. It must not wait for a turn itself. */
-  first<T>(work: () => Promise<T>): Promise<T>;
+  /** Runs `work` for a capture when it is its turn, the oldest capture's first. It must not wait for a turn itself. */
+  first<T>(capture: NodeCapture, work: () => Promise<T>): Promise<T>;
   /** Nothing begins or goes first, or it has been otherwise for some seconds. */
   isCalm(): boolean;
   /** Resolves when it is. */
@@ -20,10 +20,10 @@ export interface Turns {
 /** So long the others wait, and then no more until it was calm once: what never gets on holds nobody up. */
 const PATIENCE_MILLISECONDS = 10_000;
 
-/** Of what goes first, `atOnce` are done at the same time, the others in the order in which they came. */
+/** Of what goes first, `atOnce` are done at the same time: all at once would get to their first evidence together, and late. */
 export function makeTurns(atOnce: number, patience: number = PATIENCE_MILLISECONDS): Turns {
   const beginning = new Set<string>();
-  const enter = gate(atOnce);
+  const enter = gateByAge(atOnce);
   let going = 0;
   let timer: NodeJS.Timeout | undefined;
   let rush: PromiseWithResolvers<void> | undefined;
@@ -56,11 +56,11 @@ export function makeTurns(atOnce: number, patience: number = PATIENCE_MILLISECON
       beginning.clear();
       settle();
     },
-    async first(work) {
+    async first(capture, work) {
       going++;
       settle();
       try {
-        return await enter(work);
+        return await enter(ageOf(capture), work);
       } finally {
         going--;
         settle();
@@ -68,5 +68,31 @@ export function makeTurns(atOnce: number, patience: number = PATIENCE_MILLISECON
     },
     isCalm: () => rush === undefined,
     calm: async () => rush?.promise,
+  };
+}
+
+interface Waiting {
+  readonly age: string;
+  readonly enter: () => void;
+}
+
+/** Runs at most `limit` of what it is given at once, the least `age` first, of one age in order. */
+function gateByAge(limit: number): <T>(age: string, work: () => Promise<T>) => Promise<T> {
+  const waiting: Waiting[] = [];
+  let running = 0;
+  return async (age, work) => {
+    if (running < limit) running++;
+    else
+      await new Promise<void>((enter) => {
+        const behind = waiting.findIndex((other) => other.age > age);
+        waiting.splice(behind === -1 ? waiting.length : behind, 0, { age, enter });
+      });
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next.enter();
+    }
   };
 }

@@ -35,6 +35,7 @@ export class CallLane {
   #free: number;
   #last = Number.NEGATIVE_INFINITY;
   #hurry = false;
+  #answered = false;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -73,8 +74,10 @@ export class CallLane {
   #take(): readonly Waiting[] {
     let bytes = MARGIN_BYTES;
     let count = 0;
+    // the very first go alone: a node's first evidence does not wait for what is asked for beside it
+    const most = this.#answered ? MAX_CALLS : 1;
     for (const { bytes: more } of this.#waiting) {
-      if (count === MAX_CALLS || (bytes + more > MAX_CALLS_BYTES && count > 0)) break;
+      if (count === most || (bytes + more > MAX_CALLS_BYTES && count > 0)) break;
       bytes += more;
       count++;
     }
@@ -85,6 +88,7 @@ export class CallLane {
     if (batch.length === 0) return;
     try {
       const results = await this.#options.send(batch.map(({ call }) => call));
+      this.#answered = true;
       for (const [index, { resolve, reject }] of batch.entries()) {
         const result = results[index];
         if (result?.ok) resolve(result.value ?? undefined);

@@ -9,7 +9,7 @@ import {
   ImpoundError,
   type UploadGrants,
 } from '../../evidence/index.ts';
-import type { AgentCall, CallResult, EndRequest } from '../../protocol/index.ts';
+import type { AgentCall, CallResult, EndRequest, NodeCapture } from '../../protocol/index.ts';
 import type { AgentIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
 import type { Turns } from '../turns.ts';
@@ -27,6 +27,7 @@ export interface SessionOptions {
   readonly grants: UploadGrants;
   readonly claims: Claims;
   readonly refusals: Refusals;
+  readonly capture: NodeCapture;
   /** Of all captures. */
   readonly turns: Turns;
   /** Collectors of this session that the chain has seen end. */
@@ -35,8 +36,8 @@ export interface SessionOptions {
 
 /** Of all requests: each may ask the store. */
 const CALLS_AT_ONCE = 32;
-/** That go before other captures' at most: a node that never stores anything has no more of them. */
-const FIRST_CALLS = 32;
+/** That go before other captures': what an agent asks for its first artefacts, each alone. Others have no more of them. */
+const FIRST_CALLS = 8;
 /**
  * Of what waits for the chain, as JSON: an entry has 4 MiB at most, a third of it the envelope's, and what is said of the
  * largest request must fit.
@@ -64,7 +65,8 @@ export class AgentSession {
   #end: EndRequest | undefined;
   /** Something of it is in the store. */
   #hasFirst = false;
-  #asked = 0;
+  /** Calls that went before other captures'. */
+  #led = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -97,9 +99,12 @@ export class AgentSession {
   async #calls(calls: readonly AgentCall[]): Promise<readonly CallResult[]> {
     const results: CallResult[] = [];
     const failures: unknown[] = [];
+    // of one request all or none: it is answered as a whole
+    const leads = !this.#hasFirst && this.#led + calls.length <= FIRST_CALLS;
+    if (leads) this.#led += calls.length;
     const answer = async (call: AgentCall, index: number): Promise<void> => {
       try {
-        if (failures.length === 0) results[index] = await this.#inTurn(call);
+        if (failures.length === 0) results[index] = await this.#inTurn(call, leads);
       } catch (error) {
         failures.push(error); // thrown when nothing is under way any more
       }
@@ -133,9 +138,9 @@ export class AgentSession {
   }
 
   /** What leads to the first evidence of a node goes before more evidence of others. */
-  async #inTurn(call: AgentCall): Promise<CallResult> {
-    const { turns } = this.#options;
-    if (!this.#hasFirst && this.#asked++ < FIRST_CALLS) return turns.first(() => this.#answer(call));
+  async #inTurn(call: AgentCall, leads: boolean): Promise<CallResult> {
+    const { turns, capture } = this.#options;
+    if (leads) return turns.first(capture, () => this.#answer(call));
     await turns.calm();
     return this.#answer(call);
   }

@@ -29,6 +29,7 @@ import { AgentSession } from '../agents/session.ts';
 import type { AgentIdentity } from '../http/identity.ts';
 import { Problem } from '../http/problem.ts';
 import type { Turns } from '../turns.ts';
+import { Contact } from './contact.ts';
 import { declareAbsentAgent, fuller, groupsOf } from './missing.ts';
 import { occupy } from './occupy.ts';
 import { agentOrder, bundleRequest } from './request.ts';
@@ -58,20 +59,15 @@ const OVER = 'this session is over';
 export class LiveCapture {
   readonly #options: LiveOptions;
   readonly chain: ChainWriter;
+  readonly contact = new Contact();
   /** Somebody else had it before: what is on its way to the store is not known here. */
   readonly resumed: boolean;
   readonly #claims: Claims;
   readonly #refusals: Refusals;
   readonly #stamps: CaptureStamps;
   readonly #tally: ChainTally;
-  /** Since when an agent could have begun. */
-  #awaited = performance.now();
   readonly #opened = performance.now();
   #session: AgentSession | undefined;
-  #heard: number | undefined;
-  /** When the agent was last known to be kept out by something else than itself. */
-  #pardoned = Number.NEGATIVE_INFINITY;
-  #heardHere = false;
   #stop: { readonly reason: string; readonly at: number } | undefined;
   #closing = false;
   /** Sessions begin and end one after the other. */
@@ -87,13 +83,15 @@ export class LiveCapture {
     this.#stamps = stampCapture(options.custody.store, chain, options.tsa, options.log);
   }
 
-  /** Begins the bundle, or goes on with what there is of it. */
-  static async open(options: LiveOptions): Promise<LiveCapture> {
+  /** Begins the bundle, or goes on with what there is of it, where it is not `fresh`. */
+  static async open(options: LiveOptions, fresh = false): Promise<LiveCapture> {
     const { custody, bundle, capture } = options;
-    const entries = await readChain(custody.store).catch((error: unknown) => {
-      if (error instanceof ImpoundError && error.code === 'not-a-bundle') return undefined;
-      throw error;
-    });
+    const entries = fresh
+      ? undefined
+      : await readChain(custody.store).catch((error: unknown) => {
+          if (error instanceof ImpoundError && error.code === 'not-a-bundle') return undefined;
+          throw error;
+        });
     if (entries === undefined) {
       const chain = await beginBundle(custody, bundleRequest(capture, bundle));
       return new LiveCapture(options, chain, false);
@@ -118,33 +116,6 @@ export class LiveCapture {
   /** Milliseconds since it was opened here. */
   get age(): number {
     return performance.now() - this.#opened;
-  }
-
-  /**
-   * Milliseconds since a session at it was last heard of; where none was, since an agent was free to begin one.
-   */
-  get silence(): number {
-    return performance.now() - (this.#heard ?? this.#awaited);
-  }
-
-  /** That part of its silence which nothing is known to excuse. */
-  get unexcused(): number {
-    return Math.min(this.silence, performance.now() - this.#pardoned);
-  }
-
-  /** Its agent could not be heard until now, whatever it said. */
-  pardon(): void {
-    this.#pardoned = performance.now();
-  }
-
-  /** Whether an agent has spoken to this very replica. */
-  get heardHere(): boolean {
-    return this.#heardHere;
-  }
-
-  /** The node's agent is at another capture: it is not expected here yet. */
-  excuse(): void {
-    this.#awaited = performance.now();
   }
 
   get uploads(): Uploads {
@@ -202,7 +173,8 @@ export class LiveCapture {
 
   /** Begins a session, or answers with the one that this request began. */
   begin(identity: AgentIdentity, request: SessionRequest): Promise<AgentSession> {
-    const begun = this.#turn.then(() => this.#options.turns.first(() => this.#begin(identity, request)));
+    const { turns, capture } = this.#options;
+    const begun = this.#turn.then(() => turns.first(capture, () => this.#begin(identity, request)));
     this.#turn = begun.catch(() => undefined);
     return begun;
   }
@@ -221,8 +193,8 @@ export class LiveCapture {
     const details = { session: number, software, profile, collectors, suspects, nonce, podUid: identity.podUid };
     const actor = agentActor(identity, number);
     await this.chain.append('session', details, { actor, nonce });
-    this.#heardHere = true;
     const session = this.#take({ number, nonce, software, collectors, identity });
+    this.contact.heard();
     this.#options.changed();
     return session;
   }
@@ -232,8 +204,7 @@ export class LiveCapture {
     const session = this.#session;
     if (this.#closing || session?.number !== number || session.identity.podUid !== identity.podUid)
       throw new Problem(409, 'conflict', OVER);
-    this.#heard = performance.now();
-    this.#heardHere = true;
+    this.contact.heard();
     return session;
   }
 
@@ -324,12 +295,12 @@ export class LiveCapture {
       ({ session, outcome }) => session === begun.number && outcome !== 'unfinished',
     );
     const ended = new Set(ends.map(({ collector }) => collector));
-    const { turns } = this.#options;
-    const common = { chain: this.chain, grants, claims: this.#claims, refusals: this.#refusals, ended, turns };
+    const { turns, capture } = this.#options;
+    const common = { chain: this.chain, grants, claims: this.#claims, refusals: this.#refusals, ended, turns, capture };
     const { number, nonce, software, collectors } = begun;
     const session = new AgentSession({ ...common, number, nonce, software, collectors, identity });
     this.#session = session;
-    this.#heard = performance.now();
+    this.contact.begun();
     return session;
   }
 }

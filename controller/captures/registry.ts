@@ -31,6 +31,8 @@ export class LiveCaptures {
   readonly #live = new Map<string, Promise<LiveCapture>>();
   readonly #opened = new Map<string, LiveCapture>();
   readonly #surveys = new Map<string, Survey>();
+  /** Ids of bundles that were named here and begun by nobody yet. */
+  readonly #fresh = new Set<string>();
   /** Of those that were forgotten while they ran. */
   readonly #leaving = new Set<Promise<void>>();
   readonly #surveying = gate(SURVEYS_AT_ONCE);
@@ -39,13 +41,18 @@ export class LiveCaptures {
     this.#options = options;
   }
 
+  /** This replica has just written that id into a status: nothing of the bundle is there to be looked for. */
+  named(bundle: string): void {
+    this.#fresh.add(bundle);
+  }
+
   /** Begins or resumes the bundle of a capture whose status names it. */
   open(capture: NodeCapture): Promise<LiveCapture> {
     const uid = uidOf(capture);
     const known = this.#live.get(uid);
     if (known !== undefined) return known;
     const opened = this.#options.turns
-      .first(() => this.#open(capture))
+      .first(capture, () => this.#open(capture))
       .then(
         (live) => {
           if (this.#live.get(uid) === opened) this.#opened.set(uid, live);
@@ -111,6 +118,7 @@ export class LiveCaptures {
 
   /** This replica leads no more. Resolves when what ran in the background has ended; never rejects. */
   async forgetAll(): Promise<void> {
+    this.#fresh.clear();
     for (const uid of [...this.#live.keys()]) this.forget(uid);
     await Promise.all(this.#leaving);
   }
@@ -120,8 +128,9 @@ export class LiveCaptures {
     if (bundle === undefined)
       throw new ImpoundError('internal', 'the status names no bundle', { operation: 'open capture' });
     const { name } = capture.metadata;
+    const fresh = this.#fresh.delete(bundle);
     const options = await this.#options.optionsOf(capture, bundle);
-    return LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) });
+    return LiveCapture.open({ ...options, capture, bundle, changed: () => this.#options.changed(name) }, fresh);
   }
 
   #survey(capture: NodeCapture, live: LiveCapture): Survey {

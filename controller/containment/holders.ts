@@ -1,5 +1,6 @@
 // Which captures hold a node: it is given back when the last of them is released.
 import type { NodeCapture } from '../../protocol/index.ts';
+import { ageOf } from '../age.ts';
 
 /** Whether the node, as far as this capture knows, has not been given back yet. */
 export function isUnreleased({ status }: NodeCapture): boolean {
@@ -25,12 +26,8 @@ export function nextHolder(
   const [next] = captures
     .filter(({ metadata, spec }) => metadata.name !== leaving.metadata.name && spec.node === leaving.spec.node)
     .filter((capture) => isHolding(capture, nodeUid))
-    .toSorted((one, two) => Number(two.spec.cordon) - Number(one.spec.cordon) || compare(age(one), age(two)));
+    .toSorted((one, two) => Number(two.spec.cordon) - Number(one.spec.cordon) || compare(ageOf(one), ageOf(two)));
   return next;
-}
-
-function age({ metadata: { creationTimestamp = '', name } }: NodeCapture): string {
-  return `${creationTimestamp} ${name}`;
 }
 
 function compare(one: string, two: string): number {

@@ -42,6 +42,12 @@ export function stateOf(node: NodeObject): NodeState {
   };
 }
 
+/** Whether it shows anything that a capture, or whoever speaks to the same autoscalers, has set. */
+export function isMarked(node: NodeObject): boolean {
+  const { taint, annotations } = stateOf(node);
+  return taint !== null || Object.values(annotations).some((value) => value !== null);
+}
+
 /** What makes `node` be in `state`, and leaves all else; undefined where it is already. Annotations not named stay. */
 export function patchTo(node: NodeObject, state: NodeState): NodePatch | undefined {
   const now = stateOf(node);

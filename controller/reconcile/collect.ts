@@ -31,7 +31,7 @@ export const collect: PhaseFunction = async (capture, context) => {
   else if (left <= 0) opened.stop(DEADLINE);
   // also one that is to stop: its agent asks, and hears it
   desk.offer(uid, spec.node, opened, Math.max(0, left));
-  if (live.isAgentBusy(spec.node, uid)) opened.excuse();
+  if (live.isAgentBusy(spec.node, uid)) opened.contact.excuse();
   if ((opened.stopSeconds ?? 0) > FAREWELL_SECONDS) live.endSurvey(uid);
   const surveyed = live.survey(capture);
   await opened.recordRefusals();
@@ -60,13 +60,13 @@ type AgentState =
 
 function agentState(live: LiveCapture, { deaf: reasonOf }: Reconciling): AgentState {
   const { session, stopSeconds, node } = live;
-  const seconds = live.silence / 1000;
+  const seconds = live.contact.silence / 1000;
   if (live.agentDone) return { kind: 'ended', seconds };
   if (stopSeconds !== undefined && (session === undefined || stopSeconds > FAREWELL_SECONDS))
     return { kind: 'gone', why: 'Stopped', seconds };
   const deaf = seconds > QUIET_SECONDS ? reasonOf(node) : undefined;
-  if (deaf !== undefined) live.pardon();
-  const unexcused = live.unexcused / 1000;
+  if (deaf !== undefined) live.contact.pardon();
+  const unexcused = live.contact.unexcused / 1000;
   if (unexcused > RETURN_SECONDS) return { kind: 'gone', why: 'AgentSilent', seconds };
   if (seconds > SILENCE_SECONDS || deaf !== undefined) return { kind: 'silent', seconds, deaf };
   return { kind: 'working', begun: session !== undefined, seconds };
@@ -85,7 +85,7 @@ async function recordContact(
   const known = live.lastOf('note', SILENT) > live.lastOf('note', BACK);
   const agent = live.session?.identity.pod ?? null;
   if (known && (kind === 'working' || kind === 'ended')) {
-    if (!live.heardHere) return; // a replica that has just come takes it for heard so that it has its time
+    if (!live.contact.heardHere) return; // a replica that has just come takes it for heard so that it has its time
     await live.chain.append('note', { reason: BACK, node, agent });
     tell(capture, 'Normal', 'AgentBack', `the agent on ${node} was heard again`);
   }
@@ -127,7 +127,7 @@ function collected(state: AgentState, live: LiveCapture): Said {
   const end = live.session?.end;
   const base = { type: 'Collected', status: 'False' } as const;
   if (state.kind === 'ended' && end?.outcome === 'complete')
-    return { ...base, status: 'True', reason: 'Complete', message: 'the agent has collected all it was asked for' };
+    return { ...base, status: 'True', reason: 'Complete', message: completed(live) };
   if (state.kind === 'gone' && state.why === 'AgentSilent') {
     const message =
       live.session === undefined
@@ -139,6 +139,15 @@ function collected(state: AgentState, live: LiveCapture): Said {
     return { ...base, reason: 'AgentFailed', message: end.reason ?? 'the agent failed, and did not say why' };
   const message = live.stopping ?? 'collecting was ended before it was complete';
   return { ...base, reason: message === DEADLINE ? 'DeadlinePassed' : 'Stopped', message };
+}
+
+const CUT_SHORT: ReadonlySet<string | undefined> = new Set(['failed', 'timeout', 'aborted']);
+
+/** Names what was given up: the agent itself may be done all the same. */
+function completed({ progress: { collectors } }: LiveCapture): string {
+  const short = collectors.filter(({ outcome }) => CUT_SHORT.has(outcome));
+  if (short.length === 0) return 'the agent has collected all it was asked for';
+  return `the agent is done, but was cut short: ${short.map(({ name, outcome }) => `${name} (${outcome})`).join(', ')}`;
 }
 
 function progress(capture: NodeCapture, live: LiveCapture, said: Said) {

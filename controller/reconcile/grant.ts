@@ -7,12 +7,16 @@ import { isDeleted, isUnwanted, type Next, type PhaseFunction, REST, type Reconc
 import { CAPTURES, writeStatus } from './status.ts';
 
 export const grant: PhaseFunction = async (capture, context) => {
-  const { kubernetes, clock, config } = context;
   if (isDeleted(capture)) return unfinalize(capture, context);
   if (isUnwanted(capture)) {
     const message = 'it was cancelled before anything was stored';
     return ended(capture, context, 'Cancelled', 'CancelledBeforeGrant', message);
   }
+  return context.turns.first(capture, () => begin(capture, context));
+};
+
+async function begin(capture: NodeCapture, context: Reconciling): Promise<Next> {
+  const { kubernetes, clock, config, live } = context;
   const wrong = await wrongWith(capture, context);
   if (wrong !== undefined) return ended(capture, context, 'Failed', wrong.reason, wrong.message);
   const held = await finalize(capture, context);
@@ -21,16 +25,11 @@ export const grant: PhaseFunction = async (capture, context) => {
   const { url } = bundleStore(context.store, config, capture, id);
   const startedAt = now.toISOString();
   const message = 'the grant is being stored, and the node held';
-  return {
-    kind: 'on',
-    capture: await writeStatus(kubernetes, clock, held, {
-      phase: 'Protecting',
-      bundle: { id, url },
-      startedAt,
-      message,
-    }),
-  };
-};
+  const change = { phase: 'Protecting', bundle: { id, url }, startedAt, message } as const;
+  const named = await writeStatus(kubernetes, clock, held, change);
+  live.named(id);
+  return { kind: 'on', capture: named };
+}
 
 /** Nothing holds the object any more. */
 export async function unfinalize(capture: NodeCapture, { kubernetes }: Reconciling): Promise<Next> {

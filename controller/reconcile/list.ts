@@ -1,5 +1,8 @@
-// All captures of one node as they are now: what the watch has may be older than what another capture relies upon.
+// The captures of one node as they are now: what the watch has may be older than what another capture relies upon.
 import { type NodeCapture, parseNodeCapture } from '../../protocol/index.ts';
+import { isUnreleased } from '../containment/holders.ts';
+import { isMarked } from '../containment/marks.ts';
+import type { NodeObject } from '../containment/node.ts';
 import type { Reconciling } from './phase.ts';
 import { CAPTURES } from './status.ts';
 
@@ -7,4 +10,26 @@ import { CAPTURES } from './status.ts';
 export async function listCaptures({ kubernetes }: Reconciling, node: string): Promise<readonly NodeCapture[]> {
   const { items } = await kubernetes.list<unknown>(CAPTURES, { query: { fieldSelector: `spec.node=${node}` } });
   return items.map(parseNodeCapture);
+}
+
+/**
+ * All that may matter to a capture that is about to hold `node`, which was read just now. The API server reads every capture of
+ * the cluster for a list, so none is asked for where none can be missed: what the watch does not tell of yet has at most set its
+ * mark on the node, and there is none.
+ */
+export function capturesBeside(
+  capture: NodeCapture,
+  node: NodeObject,
+  context: Reconciling,
+): () => Promise<readonly NodeCapture[]> {
+  const marked = isMarked(node);
+  const isAlone = (): boolean =>
+    !context
+      .watched()
+      .some((other) => other.spec.node === capture.spec.node && isUnreleased(other) && !isSame(other, capture));
+  return async () => (!marked && isAlone() ? [capture] : listCaptures(context, capture.spec.node));
+}
+
+function isSame(one: NodeCapture, other: NodeCapture): boolean {
+  return one.metadata.name === other.metadata.name;
 }

@@ -19,6 +19,8 @@ export interface Reconciling {
   /** Of all bundles. */
   readonly store: Store;
   readonly live: LiveCaptures;
+  /** All captures, as the watch has them. */
+  readonly watched: () => readonly NodeCapture[];
   readonly turns: Turns;
   readonly desk: AgentDesk;
   readonly tell: Tell;

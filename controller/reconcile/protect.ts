@@ -4,7 +4,7 @@ import { applyHold, type HoldOutcome, verifyHold } from '../containment/hold.ts'
 import { findNode } from '../containment/node.ts';
 import { priorFor } from '../containment/prior.ts';
 import { secondsLeft } from './deadline.ts';
-import { listCaptures } from './list.ts';
+import { capturesBeside } from './list.ts';
 import { after, isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
 import { type Said, writeStatus } from './status.ts';
 import { sayUnsupported } from './unmet.ts';
@@ -67,7 +67,7 @@ async function hold(
     const message = `node ${capture.spec.node} is gone`;
     return { recorded: capture, said: { type: 'Protected', status: 'False', reason: 'NodeGone', message } };
   }
-  const list = () => listCaptures(context, capture.spec.node);
+  const list = capturesBeside(capture, node, context);
   const prior = priorFor(node, capture, await list(), clock);
   const recorded = await writeStatus(kubernetes, clock, capture, { prior });
   // each time anew: of two that hold a node at the same time, the later one knows of the other

@@ -3,22 +3,30 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeTurns } from '../../controller/turns.ts';
+import type { NodeCapture } from '../../protocol/index.ts';
 
-test('what goes first: so many at once and no more, in the order in which it came; the others wait until it is done', async () => {
+function captureOf(name: string, second = 0): NodeCapture {
+  const creationTimestamp = `2026-01-01T00:00:0${second}Z`;
+  const spec = { node: name, requestedBy: 'a', reason: 'b' } as NodeCapture['spec'];
+  return { metadata: { name, creationTimestamp }, spec } as NodeCapture;
+}
+const CAPTURE = captureOf('one');
+
+test('what goes first: so many at once and no more, the oldest capture’s first; the others wait until it is done', async () => {
   const turns = makeTurns(2);
   const order: string[] = [];
   let running = 0;
-  const first = (name: string): Promise<void> =>
-    turns.first(async () => {
+  const first = (name: string, second: number): Promise<void> =>
+    turns.first(captureOf(name, second), async () => {
       running++;
       assert.ok(running <= 2);
       order.push(name);
       await sleep(5);
       running--;
     });
-  const all = ['a', 'b', 'c', 'd'].map(first);
+  const all = [first('a', 9), first('b', 9), first('d', 5), first('c', 5), first('e', 1), first('e', 1)];
   await turns.calm();
-  assert.deepEqual(order, ['a', 'b', 'c', 'd']);
+  assert.deepEqual(order, ['a', 'b', 'e', 'e', 'c', 'd'], 'those that came while there was room, then by age');
   assert.equal(running, 0);
   await Promise.all(all);
 });
@@ -30,8 +38,8 @@ test('while a capture begins the others wait; what fails gives its place on', as
   const calm = turns.calm().then(() => {
     isCalm = true;
   });
-  const failure = turns.first(async () => Promise.reject(new Error('no')));
-  const other = turns.first(async () => 'yes');
+  const failure = turns.first(CAPTURE, async () => Promise.reject(new Error('no')));
+  const other = turns.first(CAPTURE, async () => 'yes');
   await assert.rejects(failure, /no/);
   assert.equal(await other, 'yes');
   assert.equal(isCalm, false);
@@ -46,7 +54,7 @@ test('one that never gets on holds the others up once, and for a time', { timeou
   const turns = makeTurns(1, 20);
   turns.begins('stuck');
   await turns.calm();
-  await turns.first(async () => undefined);
+  await turns.first(CAPTURE, async () => undefined);
   await turns.calm();
   turns.begun('stuck');
   await turns.calm();

@@ -119,7 +119,7 @@ scenario('whatever is said twice is there once', async (bed) => {
   const parts = [{ size, sha256 }];
   const completed = await twice({ kind: 'complete-upload', path, upload, parts });
   assert.deepEqual(completed[0], completed[2]);
-  const end = { collector: 'host', session: 1, outcome: 'complete' as const, seconds: 1, gaps: [] };
+  const end = { collector: 'host', session: 1, outcome: 'timeout' as const, seconds: 1, gaps: [] };
   await twice(
     { kind: 'finished', ...claim },
     { kind: 'record', record: recordOf(claim, 1) },
@@ -135,6 +135,8 @@ scenario('whatever is said twice is there once', async (bed) => {
     [200, 200],
   );
   const capture = await bed.sealed('twice');
+  const told = capture.status?.conditions?.find(({ type }) => type === 'Collected')?.message ?? '';
+  assert.match(told, /cut short: host \(timeout\)/);
   assert.ok([404, 409].includes((await ask(`/agent/v1/captures/${uid}/end`, ending)).status));
   const entries = await bed.chain(capture);
   assert.deepEqual(refusalsOn(entries), {});
