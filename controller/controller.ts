@@ -233,6 +233,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       steppedDown = taken.steppedDown;
       figures.leads(true);
       roll.begin();
+      live.begin();
       for (const { metadata } of parsed.all()) queue.add(metadata.name);
       await aborted(over);
       figures.leads(false);

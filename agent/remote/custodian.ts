@@ -34,9 +34,9 @@ export interface RemoteCustodianOptions {
 }
 
 /** Grants are waited for by whoever sends; so several requests at once, each with what has gathered meanwhile. */
-const GRANTS = { requests: 4, milliseconds: 0 };
+const GRANTS = { requests: 4, milliseconds: 0, firstAlone: true };
 /** An entry names what was stored in the last second. */
-const RECORDS = { requests: 1, milliseconds: 1000 };
+const RECORDS = { requests: 1, milliseconds: 1000, firstAlone: false };
 
 export class RemoteCustodian implements Custodian {
   readonly #options: RemoteCustodianOptions;

@@ -9,6 +9,8 @@ export interface LaneOptions {
   readonly requests: number;
   /** Between the beginnings of two requests, so that more is gathered. */
   readonly milliseconds: number;
+  /** Until something was answered each call goes by itself: a node's first evidence waits for no other. */
+  readonly firstAlone: boolean;
 }
 
 interface Waiting {
@@ -74,8 +76,7 @@ export class CallLane {
   #take(): readonly Waiting[] {
     let bytes = MARGIN_BYTES;
     let count = 0;
-    // the very first go alone: a node's first evidence does not wait for what is asked for beside it
-    const most = this.#answered ? MAX_CALLS : 1;
+    const most = this.#answered || !this.#options.firstAlone ? MAX_CALLS : 1;
     for (const { bytes: more } of this.#waiting) {
       if (count === most || (bytes + more > MAX_CALLS_BYTES && count > 0)) break;
       bytes += more;

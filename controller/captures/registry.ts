@@ -41,6 +41,11 @@ export class LiveCaptures {
     this.#options = options;
   }
 
+  /** From now on this replica leads. What it named at the very end of an earlier time others may have begun since. */
+  begin(): void {
+    this.#fresh.clear();
+  }
+
   /** This replica has just written that id into a status: nothing of the bundle is there to be looked for. */
   named(bundle: string): void {
     this.#fresh.add(bundle);
@@ -118,7 +123,6 @@ export class LiveCaptures {
 
   /** This replica leads no more. Resolves when what ran in the background has ended; never rejects. */
   async forgetAll(): Promise<void> {
-    this.#fresh.clear();
     for (const uid of [...this.#live.keys()]) this.forget(uid);
     await Promise.all(this.#leaving);
   }
