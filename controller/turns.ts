@@ -4,8 +4,10 @@ import type { NodeCapture } from '../protocol/index.ts';
 import { ageOf } from './age.ts';
 
 export interface Turns {
-  /** From now until `begun` the capture of this name has not told its agent yet. */
+  /** From now until `begun` the capture of this name has no evidence of its node yet. */
   begins(name: string): void;
+  /** Its agent knows. Where others begin too, they wait a moment for its first evidence; a node that stores none is not waited for. */
+  told(name: string): void;
   begun(name: string): void;
   /** Nothing begins any more. */
   clear(): void;
@@ -19,10 +21,17 @@ export interface Turns {
 
 /** So long the others wait, and then no more until it was calm once: what never gets on holds nobody up. */
 const PATIENCE_MILLISECONDS = 10_000;
+/** So long for the first evidence of one whose agent was told. */
+const TOLD_MILLISECONDS = 4000;
 
 /** Of what goes first, `atOnce` are done at the same time: all at once would get to their first evidence together, and late. */
-export function makeTurns(atOnce: number, patience: number = PATIENCE_MILLISECONDS): Turns {
-  const beginning = new Set<string>();
+export function makeTurns(
+  atOnce: number,
+  patience: number = PATIENCE_MILLISECONDS,
+  moment: number = TOLD_MILLISECONDS,
+): Turns {
+  /** By name; with what ends it where its agent was told. */
+  const beginning = new Map<string, NodeJS.Timeout | undefined>();
   const enter = gateByAge(atOnce);
   let going = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -44,17 +53,24 @@ export function makeTurns(atOnce: number, patience: number = PATIENCE_MILLISECON
     }
   };
 
+  const begun = (name: string): void => {
+    clearTimeout(beginning.get(name));
+    if (beginning.delete(name)) settle();
+  };
+
   return {
     begins(name) {
-      beginning.add(name);
+      if (!beginning.has(name)) beginning.set(name, undefined);
       settle();
     },
-    begun(name) {
-      if (beginning.delete(name)) settle();
+    told(name) {
+      if (!beginning.has(name) || beginning.get(name) !== undefined) return;
+      if (beginning.size === 1) begun(name);
+      else beginning.set(name, setTimeout(() => begun(name), moment).unref());
     },
+    begun,
     clear() {
-      beginning.clear();
-      settle();
+      for (const name of [...beginning.keys()]) begun(name);
     },
     async first(capture, work) {
       going++;

@@ -178,6 +178,7 @@ export class AgentSession {
         const names = await grants.finished(call, call.versionId);
         if (names === undefined) return names;
         this.#hasFirst = true;
+        this.#options.turns.begun(this.#options.capture.metadata.name);
         claims.see(call.path, { size: call.size, sha256: call.sha256, ...names });
         return names;
       }

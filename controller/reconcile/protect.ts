@@ -22,7 +22,7 @@ export const protect: PhaseFunction = async (capture, context) => {
     await opened.chain.append('note', { reason: REPLICA_ON_SUSPECT, replica, said: steppedDown });
   }
   if (!isUnwanted(capture)) desk.offer(metadata.uid ?? '', spec.node, opened, secondsLeft(capture, clock));
-  turns.begun(metadata.name);
+  turns.told(metadata.name);
   // first the agents of all that begin now are told: what is volatile on their nodes does not wait
   if (!turns.isCalm()) return after(TURN_MILLISECONDS);
   live.survey(capture);

@@ -67,3 +67,23 @@ test('one that never gets on holds the others up once, and for a time', { timeou
   assert.equal(waits, true);
   await calm;
 });
+
+test('of several that begin each is waited for until its first evidence, once its agent was told for a moment', {
+  timeout: 5000,
+}, async () => {
+  const turns = makeTurns(1, 60_000, 200);
+  turns.begins('alone');
+  turns.told('alone');
+  assert.equal(turns.isCalm(), true, 'nobody else waits for it');
+  turns.begins('one');
+  turns.begins('dead');
+  turns.told('one');
+  turns.told('dead');
+  turns.begun('one');
+  assert.equal(turns.isCalm(), false);
+  turns.told('dead');
+  assert.equal(turns.isCalm(), false, 'said again it has not begun either');
+  const ticking = setInterval(() => undefined, 1000); // the moment itself keeps no process alive
+  await turns.calm();
+  clearInterval(ticking);
+});
