@@ -1,5 +1,6 @@
 // Who goes first where many captures begin at once: what leads to a node's first evidence goes before more evidence of nodes
 // whose first is stored, and before what can be asked for as well some seconds later.
+import { gate } from '../evidence/index.ts';
 import type { NodeCapture } from '../protocol/index.ts';
 import { ageOf } from './age.ts';
 
@@ -32,7 +33,7 @@ export function makeTurns(
 ): Turns {
   /** By name; with what ends it where its agent was told. */
   const beginning = new Map<string, NodeJS.Timeout | undefined>();
-  const enter = gateByAge(atOnce);
+  const enter = gate(atOnce);
   let going = 0;
   let timer: NodeJS.Timeout | undefined;
   let rush: PromiseWithResolvers<void> | undefined;
@@ -76,7 +77,7 @@ export function makeTurns(
       going++;
       settle();
       try {
-        return await enter(ageOf(capture), work);
+        return await enter(work, ageOf(capture));
       } finally {
         going--;
         settle();
@@ -84,31 +85,5 @@ export function makeTurns(
     },
     isCalm: () => rush === undefined,
     calm: async () => rush?.promise,
-  };
-}
-
-interface Waiting {
-  readonly age: string;
-  readonly enter: () => void;
-}
-
-/** Runs at most `limit` of what it is given at once, the least `age` first, of one age in order. */
-function gateByAge(limit: number): <T>(age: string, work: () => Promise<T>) => Promise<T> {
-  const waiting: Waiting[] = [];
-  let running = 0;
-  return async (age, work) => {
-    if (running < limit) running++;
-    else
-      await new Promise<void>((enter) => {
-        const behind = waiting.findIndex((other) => other.age > age);
-        waiting.splice(behind === -1 ? waiting.length : behind, 0, { age, enter });
-      });
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next.enter();
-    }
   };
 }

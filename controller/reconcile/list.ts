@@ -26,10 +26,7 @@ export function capturesBeside(
   const isAlone = (): boolean =>
     !context
       .watched()
-      .some((other) => other.spec.node === capture.spec.node && isUnreleased(other) && !isSame(other, capture));
+      .filter(({ spec, metadata }) => spec.node === capture.spec.node && metadata.name !== capture.metadata.name)
+      .some(isUnreleased);
   return async () => (!marked && isAlone() ? [capture] : listCaptures(context, capture.spec.node));
-}
-
-function isSame(one: NodeCapture, other: NodeCapture): boolean {
-  return one.metadata.name === other.metadata.name;
 }

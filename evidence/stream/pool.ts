@@ -21,19 +21,23 @@ export async function forEachBounded<T>(
   await Promise.all(Array.from({ length: limit }, lane));
 }
 
-/** Runs at most `limit` of what it is given at once, in order. */
-export function gate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
+/** Runs at most `limit` of what it is given at once, of what waits the least `rank` first, of one rank in order. */
+export function gate(limit: number): <T>(work: () => Promise<T>, rank?: string) => Promise<T> {
+  const waiting: { readonly rank: string; readonly enter: () => void }[] = [];
   let running = 0;
-  return async (work) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
+  return async (work, rank = '') => {
+    if (running < limit) running++;
+    else
+      await new Promise<void>((enter) => {
+        const before = waiting.findLastIndex((other) => other.rank <= rank);
+        waiting.splice(before + 1, 0, { rank, enter });
+      });
     try {
       return await work();
     } finally {
       const next = waiting.shift();
       if (next === undefined) running--;
-      else next();
+      else next.enter();
     }
   };
 }
