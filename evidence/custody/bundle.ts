@@ -129,7 +129,7 @@ async function sealClosed(custody: Custody, chain: ChainWriter): Promise<ChainHe
 /** A crash may have left the same bytes there; other bytes are somebody else's. */
 async function putSame(store: Store, path: string, bytes: Buffer): Promise<void> {
   try {
-    await store.put(path, bytes);
+    await store.put(path, bytes, 'believed');
   } catch (error) {
     if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;
     const stored = await digestOf(store.read(path));

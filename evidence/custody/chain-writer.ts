@@ -102,7 +102,7 @@ export class ChainWriter {
       const made = this.#statement(draft);
       const bytes = await this.#sign(made);
       try {
-        await this.#options.store.put(entryPath(made.predicate.sequence), bytes);
+        await this.#options.store.put(entryPath(made.predicate.sequence), bytes, 'believed');
         return this.#accept(made, bytes);
       } catch (error) {
         if (!(error instanceof ImpoundError && error.code === 'object-exists')) throw error;

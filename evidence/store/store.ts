@@ -39,8 +39,11 @@ export interface Store {
   readonly url: string;
   /** Objects that it is best asked for at once. */
   readonly concurrency: number;
-  /** Writes a small object whole; throws `object-exists` where the path is taken. */
-  put(path: string, bytes: Uint8Array): Promise<StoredObject>;
+  /**
+   * Writes a small object whole; throws `object-exists` where the path is taken. A server is asked for it afterwards, but where
+   * `believed` and its answer names the SHA-256 of what it has taken.
+   */
+  put(path: string, bytes: Uint8Array, believed?: 'believed'): Promise<StoredObject>;
   create(path: string): Promise<ObjectWriter>;
   /** Everything below the prefix, in no particular order. */
   list(prefix?: string): AsyncIterable<StoreEntry>;

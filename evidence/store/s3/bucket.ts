@@ -44,6 +44,9 @@ export interface Head {
   readonly etag: string | undefined;
 }
 
+/** What it said of what it took, as far as it said anything. */
+export type Answer = Partial<Omit<Head, 'size'>>;
+
 export interface UploadedPart extends StoredPart {
   readonly number: number;
   readonly etag: string;
@@ -146,12 +149,11 @@ export class S3Bucket {
   }
 
   /** Once: a key that is taken answers 412. */
-  put(key: string, { bytes, checksum }: Body, attempted: (attempt: number) => void): Promise<{ versionId?: string }> {
+  put(key: string, { bytes, checksum }: Body, attempted: (attempt: number) => void): Promise<Answer> {
     const isFree = async (): Promise<boolean> => (await this.head(key)) === undefined;
     const work = async (client: S3Client, attempt: number) => {
       attempted(attempt);
-      const { VersionId } = await client.send(this.putCommand(key, { size: bytes.length, checksum }, bytes));
-      return VersionId === undefined ? {} : { versionId: VersionId };
+      return answerOf(await client.send(this.putCommand(key, { size: bytes.length, checksum }, bytes)));
     };
     return this.attempt('PutObject', key, work, isFree);
   }
@@ -200,13 +202,13 @@ export class S3Bucket {
     upload: string,
     parts: readonly UploadedPart[],
     attempted: (attempt: number) => void,
-  ): Promise<{ versionId?: string }> {
+  ): Promise<Answer> {
     // some servers say nothing while they put a large object together: asked once more meanwhile, they would do it twice
     const isFree = async (error: unknown): Promise<boolean> =>
       !isSilent(error) || (await this.awaited(key)) === undefined;
     const work = async (client: S3Client, attempt: number) => {
       attempted(attempt);
-      const { VersionId } = await client.send(
+      const answer = await client.send(
         new CompleteMultipartUploadCommand({
           ...this.#at(key),
           UploadId: upload,
@@ -220,7 +222,7 @@ export class S3Bucket {
           },
         }),
       );
-      return VersionId === undefined ? {} : { versionId: VersionId };
+      return answerOf(answer);
     };
     return this.attempt('PutObject', key, work, isFree);
   }
@@ -292,12 +294,11 @@ export class S3Bucket {
 }
 
 function headOf(answer: HeadObjectCommandOutput): Head {
-  return {
-    size: answer.ContentLength ?? 0,
-    checksum: answer.ChecksumSHA256,
-    versionId: realVersion(answer.VersionId),
-    etag: answer.ETag,
-  };
+  return { size: answer.ContentLength ?? 0, ...answerOf(answer) };
+}
+
+function answerOf(answer: Pick<HeadObjectCommandOutput, 'ChecksumSHA256' | 'VersionId' | 'ETag'>): Omit<Head, 'size'> {
+  return { checksum: answer.ChecksumSHA256, versionId: realVersion(answer.VersionId), etag: answer.ETag };
 }
 
 function shorter(a: Patience, b: Patience): Patience {

@@ -3,7 +3,7 @@
 import { ImpoundError } from '../../errors.ts';
 import type { StoredPart } from '../../format/record.ts';
 import type { Names } from '../upload/sender.ts';
-import type { Head, S3Bucket, UploadedPart } from './bucket.ts';
+import type { Answer, Head, S3Bucket, UploadedPart } from './bucket.ts';
 import { base64Of, compositeOf, formsOf } from './checksum.ts';
 import { causeOf, isBroken, isNamed, isTaken } from './error.ts';
 
@@ -23,12 +23,19 @@ export interface PartedObject {
   readonly parts: readonly UploadedPart[];
 }
 
-/** Throws `object-exists` where other bytes stand there, or where the same were put by another call. */
-export async function putObject(bucket: S3Bucket, { key, path, bytes, sha256 }: WholeObject): Promise<Names> {
-  const wanted = { size: bytes.length, checksum: base64Of(sha256) };
-  return once(bucket, { key, path, ...wanted }, (attempted) =>
-    bucket.put(key, { bytes, checksum: wanted.checksum }, attempted),
-  );
+/**
+ * Throws `object-exists` where other bytes stand there, or where the same were put by another call. `believed`: an answer that
+ * names the checksum is enough, where nothing was lost on its way.
+ */
+export async function putObject(
+  bucket: S3Bucket,
+  { key, path, bytes, sha256 }: WholeObject,
+  believed?: 'believed',
+): Promise<Names> {
+  const wanted = { key, path, size: bytes.length, checksum: base64Of(sha256) };
+  const put = (attempted: (attempt: number) => void) =>
+    bucket.put(key, { bytes, checksum: wanted.checksum }, attempted);
+  return once(bucket, wanted, put, believed);
 }
 
 /** Throws `object-exists`, and `store-failed` where the parts are not one after the other. */
@@ -78,15 +85,16 @@ export interface Wanted {
 async function once(
   bucket: S3Bucket,
   wanted: Wanted,
-  work: (attempted: (attempt: number) => void) => Promise<{ readonly versionId?: string }>,
+  work: (attempted: (attempt: number) => void) => Promise<Answer>,
+  believed?: 'believed',
 ): Promise<Names> {
   const { key, path } = wanted;
   let attempts = 0;
-  let versionId: string | undefined;
+  let answer: Answer;
   try {
-    ({ versionId } = await work((attempt) => {
+    answer = await work((attempt) => {
       attempts = attempt;
-    }));
+    });
   } catch (error) {
     const cause = causeOf(error);
     // a connection that broke is given up only where the key is taken
@@ -100,8 +108,9 @@ async function once(
     if (seen === undefined || !taken) throw error;
     throw objectExists(path, cause);
   }
+  if (believed && attempts === 1 && answer.checksum === wanted.checksum) return namesOf(answer);
   // an answer that was waited for in vain may have been under way: some servers then answer the next try at once
-  const seen = attempts > 1 ? await bucket.awaited(key) : await bucket.head(key, versionId);
+  const seen = attempts > 1 ? await bucket.awaited(key) : await bucket.head(key, answer.versionId);
   return confirmed(wanted, seen);
 }
 
@@ -136,6 +145,6 @@ function isSame(seen: Head, { size, checksum }: Wanted): boolean {
   return seen.size === size && seen.checksum !== undefined && formsOf(checksum).includes(seen.checksum);
 }
 
-function namesOf({ versionId, etag }: Head): Names {
+function namesOf({ versionId, etag }: Pick<Answer, 'versionId' | 'etag'>): Names {
   return { ...(versionId === undefined ? {} : { versionId }), ...(etag === undefined ? {} : { etag }) };
 }

@@ -66,10 +66,10 @@ export class S3Store implements Store {
     await this.#bucket.assertSuitable();
   }
 
-  async put(path: string, bytes: Uint8Array): Promise<StoredObject> {
+  async put(path: string, bytes: Uint8Array, believed?: 'believed'): Promise<StoredObject> {
     const key = this.#key(path);
     const digest = sha256(bytes);
-    const names = await putObject(this.#bucket, { key, path, bytes, sha256: digest });
+    const names = await putObject(this.#bucket, { key, path, bytes, sha256: digest }, believed);
     if (names.versionId !== undefined) this.#versions.set(key, names.versionId);
     return { size: bytes.length, sha256: digest, ...names };
   }

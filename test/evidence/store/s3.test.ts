@@ -11,6 +11,7 @@ import {
 import { S3Store, type S3StoreOptions } from '../../../evidence/store/s3/store.ts';
 import { readWhole, type StoreEntry } from '../../../evidence/store/store.ts';
 import { needs } from '../../helpers/component.ts';
+import { startProxy } from '../../testbed/fault-proxy.ts';
 import { type S3, S3_COMPONENTS, startS3 } from '../../testbed/s3.ts';
 
 const MIB = 1024 ** 2;
@@ -44,6 +45,26 @@ test('a small object is put once, and says which version it is', async (t) => {
   await assert.rejects(store.put(PATH, Buffer.from('first')), { code: 'object-exists' });
   assert.equal((await readWhole(store, PATH, 100)).toString(), 'first');
   assert.deepEqual(await listed(store), [{ path: PATH, kind: 'file', size: 5 }]);
+});
+
+test('what was put is looked at, but where the answer is believed and names its SHA-256', async (t) => {
+  if (!needs(t, ...S3_COMPONENTS)) return;
+  const { s3 } = await lockedStore(t);
+  const proxy = await startProxy(t, s3.endpoint);
+  const store = storeOf({ ...s3, endpoint: proxy.endpoint });
+  const bytes = Buffer.from('once');
+  const asked = async (path: string, believed?: 'believed'): Promise<readonly string[]> => {
+    const before = proxy.seen.length;
+    const stored = await store.put(path, bytes, believed);
+    assert.deepEqual([stored.size, stored.sha256], [bytes.length, hex(bytes)]);
+    assert.ok(stored.versionId && stored.etag);
+    return proxy.seen.slice(before).map(({ method }) => method);
+  };
+  assert.deepEqual(await asked('data/00-meta/looked-at'), ['PUT', 'HEAD']);
+  assert.deepEqual(await asked('data/00-meta/believed', 'believed'), ['PUT']);
+  proxy.add({ method: 'PUT', fault: { kind: 'lose-response' } });
+  const [first, ...more] = await asked('data/00-meta/lost', 'believed');
+  assert.ok(first === 'PUT' && more.includes('HEAD'), 'an answer that was lost is asked for');
 });
 
 test('an object of no bytes, and one of a part and a byte', async (t) => {
