@@ -21,8 +21,15 @@ export interface Holder {
   readonly node: string;
 }
 
+let own: Promise<Holder | undefined> | undefined;
+
 /** This process; undefined where there is no procfs to tell. */
-export async function ownHolder(): Promise<Holder | undefined> {
+export function ownHolder(): Promise<Holder | undefined> {
+  own ??= readOwn();
+  return own;
+}
+
+async function readOwn(): Promise<Holder | undefined> {
   try {
     const [startTicks, bootId, pidNamespace] = await Promise.all([
       startTicksOf(process.pid),

@@ -43,18 +43,19 @@ export interface ConnectionOptions {
 
 interface Way {
   readonly http: HttpAgent;
-  readonly https: HttpsAgent;
+  readonly https: () => HttpsAgent;
   readonly signal: AbortSignal | undefined;
 }
 
+/** Throws `certificate-unreadable`. */
 export function connections({ ca, signal }: ConnectionOptions): Connections {
-  // made once: some 150 authorities are parsed for it
-  const trusting = ca === undefined ? {} : { secureContext: trustingToo(ca) };
-  const way: Way = {
-    http: new HttpAgent({ keepAlive: true }),
-    https: new HttpsAgent({ keepAlive: true, ...trusting }),
-    signal,
-  };
+  if (ca !== undefined) assertCertificate(ca);
+  const http = new HttpAgent({ keepAlive: true });
+  let https: HttpsAgent | undefined;
+  // made once, and where it is needed: some 150 authorities are parsed for it
+  const trusting = (): HttpsAgent =>
+    new HttpsAgent({ keepAlive: true, ...(ca === undefined ? {} : { secureContext: trustingToo(ca) }) });
+  const way: Way = { http, https: () => (https ??= trusting()), signal };
   const waiting: (() => void)[] = [];
   let free = REQUESTS;
   return {
@@ -71,17 +72,20 @@ export function connections({ ca, signal }: ConnectionOptions): Connections {
       }
     },
     close() {
-      way.http.destroy();
-      way.https.destroy();
+      http.destroy();
+      https?.destroy();
     },
   };
 }
 
-/** Throws `certificate-unreadable`: Node itself would pass over what is no certificate. */
 function trustingToo(ca: string): SecureContext {
+  return createSecureContext({ ca: [...getCACertificates('default'), ca] });
+}
+
+/** Node itself would pass over what is no certificate. */
+function assertCertificate(ca: string): void {
   try {
     new X509Certificate(ca);
-    return createSecureContext({ ca: [...getCACertificates('default'), ca] });
   } catch (error) {
     const message = 'the authority to be trusted is no certificate: give it as PEM';
     throw new ImpoundError('certificate-unreadable', message, { operation: 'read certificate', cause: error });
@@ -102,7 +106,7 @@ async function put(
   const options = { method: 'PUT', headers, ...(signal === undefined ? {} : { signal }) };
   const outgoing =
     url.protocol === 'https:'
-      ? httpsRequest(url, { ...options, agent: https })
+      ? httpsRequest(url, { ...options, agent: https() })
       : httpRequest(url, { ...options, agent: http });
   return exchange(outgoing, bytes, asking);
 }
