@@ -21,7 +21,7 @@ import { identities } from './http/identities.ts';
 import { Problem } from './http/problem.ts';
 import { startServer } from './http/server.ts';
 import { metrics } from './metrics.ts';
-import { capturesByName, type Parsed, uidLookup } from './objects.ts';
+import { capturesByName, type Parsed, tellingWrites, uidLookup } from './objects.ts';
 import { peoplesCaptures } from './people/access.ts';
 import { checks } from './people/check.ts';
 import { checkRoutes } from './people/check-routes.ts';
@@ -32,6 +32,7 @@ import { CAPTURES, writeStatus } from './reconcile/status.ts';
 import { leadersSigner } from './signing.ts';
 import { afterOthers, sayWhoIsMissing, suspectsOf } from './standing.ts';
 import type { Tell } from './tell.ts';
+import { together } from './together.ts';
 import { watchTrust } from './trust.ts';
 import { makeTurns } from './turns.ts';
 
@@ -40,6 +41,9 @@ const LEASE = 'impound-controller';
 const CONCURRENCY = 24;
 /** Of what leads to a node's first evidence: bundles that are begun, sessions, what agents ask until something is stored. */
 const FIRST_AT_ONCE = 8;
+/** Captures until their first evidence: as many as keep processors and store busy. */
+const BEGIN_AT_ONCE = 4;
+const BEHIND_MILLISECONDS = 50;
 const GRACE_MILLISECONDS = 5000;
 
 export interface ControllerOptions {
@@ -74,13 +78,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   const events = openEvents(kubernetes, { log, clock, instance: pod.name });
   const parsed: Parsed = capturesByName(log);
+  const telling = tellingWrites(kubernetes, CAPTURES, parsed);
   const desk = new AgentDesk((uid, node) => parsed.isCollecting(uid, node));
   const roll = new AgentRoll();
   const probes = await openProbes(config, desk, secret);
   const signer = leadersSigner(key, () => election.isLeader());
   let steppedDown: string | undefined;
 
-  const turns = makeTurns(FIRST_AT_ONCE);
+  const turns = makeTurns({ atOnce: FIRST_AT_ONCE, begin: BEGIN_AT_ONCE, wake: (name) => queue.add(name) });
   const live = new LiveCaptures({
     turns,
     async optionsOf(capture, bundle) {
@@ -104,8 +109,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     events.emit({ type, reason, message, regarding: [own, node] });
   };
   const context = (): Reconciling => ({
-    ...{ kubernetes, config, clock, log, signer, software, store, live },
-    ...{ desk, tell, turns, steppedDown, deaf: ears.deaf, watched: parsed.all },
+    ...{ kubernetes: telling, config, clock, log, signer, software, store, live },
+    ...{ desk, tell, turns, steppedDown, deaf: ears.deaf, watched: parsed.all, nodeUid },
   });
   const underWay = together();
   const queue = workQueue({
@@ -114,6 +119,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     async work(name) {
       const capture = parsed.get(name);
       if (capture === undefined || !election.isLeader()) return undefined;
+      if (parsed.isBehind(name)) return { after: BEHIND_MILLISECONDS }; // at once where the watch tells of it before
       const began = performance.now();
       const phase = capture.status?.phase ?? 'Pending';
       const seconds = (): number => (performance.now() - began) / 1000;
@@ -277,22 +283,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
 function ownHost(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
-}
-
-/** What is under way at once, to be waited for. */
-function together() {
-  const all = new Set<Promise<unknown>>();
-  return {
-    async with<T>(work: Promise<T>): Promise<T> {
-      all.add(work);
-      try {
-        return await work;
-      } finally {
-        all.delete(work);
-      }
-    },
-    settled: () => Promise.allSettled(all),
-  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

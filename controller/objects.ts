@@ -11,10 +11,19 @@ export interface Parsed {
   /** As the watch tells of it; what is no NodeCapture of this version is logged and left alone. */
   set(name: string, object: KubernetesObject | undefined): NodeCapture | undefined;
   byPhase(): ReadonlyMap<string, number>;
+  /** As the API server answered to a write of this replica. */
+  wrote(object: KubernetesObject): void;
+  /** The watch has not told of the last write yet, which it does within moments: what is known here was before it. */
+  isBehind(name: string): boolean;
 }
+
+/** A version that was skipped, in a list or by a later one, is not waited for longer than this. */
+const BEHIND_MILLISECONDS = 1000;
 
 export function capturesByName(log: Logger): Parsed {
   const captures = new Map<string, NodeCapture>();
+  /** By name, until the watch tells of that version. */
+  const written = new Map<string, { readonly version: string; readonly at: number }>();
   return {
     get: (name) => captures.get(name),
     all: () => [...captures.values()],
@@ -25,6 +34,7 @@ export function capturesByName(log: Logger): Parsed {
       }),
     set(name, object) {
       captures.delete(name);
+      if (object === undefined || object.metadata.resourceVersion === written.get(name)?.version) written.delete(name);
       if (object === undefined) return undefined;
       try {
         const capture = parseNodeCapture(object);
@@ -42,6 +52,27 @@ export function capturesByName(log: Logger): Parsed {
         counts.set(phase, (counts.get(phase) ?? 0) + 1);
       }
       return counts;
+    },
+    wrote({ metadata: { name, resourceVersion: version } }) {
+      const known = captures.get(name);
+      if (known !== undefined && known.metadata.resourceVersion !== version)
+        written.set(name, { version, at: performance.now() });
+    },
+    isBehind(name) {
+      const last = written.get(name);
+      return last !== undefined && performance.now() - last.at < BEHIND_MILLISECONDS;
+    },
+  };
+}
+
+/** The same; what it writes to a capture is told. */
+export function tellingWrites(kubernetes: Kubernetes, path: string, captures: Pick<Parsed, 'wrote'>): Kubernetes {
+  return {
+    ...kubernetes,
+    async patch<T>(...[at, ...words]: Parameters<Kubernetes['patch']>): Promise<T> {
+      const answer = await kubernetes.patch<T>(at, ...words);
+      if (at.startsWith(`${path}/`)) captures.wrote(answer as KubernetesObject);
+      return answer;
     },
   };
 }

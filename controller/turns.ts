@@ -7,15 +7,20 @@ import { ageOf } from './age.ts';
 export interface Turns {
   /** From now until `begun` the capture of this name has no evidence of its node yet. */
   begins(name: string): void;
-  /** Its agent knows. Where others begin too, they wait a moment for its first evidence; a node that stores none is not waited for. */
-  told(name: string): void;
+  /** Whether it is to go on: so many of those that begin do at once, until their first evidence. The others are woken in their turn. */
+  mayGoOn(capture: NodeCapture): boolean;
+  /**
+   * It is offered to its agent. Where others begin too, they wait a moment for its first evidence; a node that stores none is not
+   * waited for, nor one whose agent was not there to hear of it.
+   */
+  told(name: string, heard: boolean): void;
   begun(name: string): void;
   /** Nothing begins any more. */
   clear(): void;
   /** Runs `work` for a capture when it is its turn, the oldest capture's first. It must not wait for a turn itself. */
   first<T>(capture: NodeCapture, work: () => Promise<T>): Promise<T>;
-  /** Nothing begins or goes first, or it has been otherwise for some seconds. */
-  isCalm(): boolean;
+  /** Nothing begins or goes first, or it has been otherwise for some seconds. Who hears that it is not so is woken when it is. */
+  isCalm(name?: string): boolean;
   /** Resolves when it is. */
   calm(): Promise<void>;
 }
@@ -25,14 +30,27 @@ const PATIENCE_MILLISECONDS = 10_000;
 /** So long for the first evidence of one whose agent was told. */
 const TOLD_MILLISECONDS = 4000;
 
-/** Of what goes first, `atOnce` are done at the same time: all at once would get to their first evidence together, and late. */
-export function makeTurns(
-  atOnce: number,
-  patience: number = PATIENCE_MILLISECONDS,
-  moment: number = TOLD_MILLISECONDS,
-): Turns {
+export interface TurnsOptions {
+  /** Of what goes first, so many are done at the same time. */
+  readonly atOnce: number;
+  /** So many captures begin at the same time: all at once would get to their first evidence together, and late. */
+  readonly begin: number;
+  /** Whether `mayGoOn` or `isCalm` says otherwise now of the capture of this name. */
+  readonly wake: (name: string) => void;
+  /** Milliseconds; for tests. */
+  readonly patience?: number;
+  readonly moment?: number;
+}
+
+export function makeTurns(options: TurnsOptions): Turns {
+  const { atOnce, wake, patience = PATIENCE_MILLISECONDS, moment = TOLD_MILLISECONDS } = options;
   /** By name; with what ends it where its agent was told. */
   const beginning = new Map<string, NodeJS.Timeout | undefined>();
+  /** Of these, those that go on. */
+  const ahead = new Set<string>();
+  /** That are to be woken when they may go on, with their age; and when it is calm. */
+  const waiting = new Map<string, string>();
+  const restless = new Set<string>();
   const enter = gate(atOnce);
   let going = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -40,6 +58,9 @@ export function makeTurns(
   const end = (): void => {
     rush?.resolve();
     rush = undefined;
+    for (const name of [...waiting.keys(), ...restless]) wake(name);
+    waiting.clear();
+    restless.clear();
   };
 
   /** After each change. */
@@ -54,8 +75,17 @@ export function makeTurns(
     }
   };
 
+  const wakeNext = (): void => {
+    const [oldest] = [...waiting].sort(([, one], [, other]) => (one < other ? -1 : 1));
+    if (oldest === undefined) return;
+    waiting.delete(oldest[0]);
+    wake(oldest[0]);
+  };
+
   const begun = (name: string): void => {
     clearTimeout(beginning.get(name));
+    waiting.delete(name);
+    if (ahead.delete(name)) wakeNext();
     if (beginning.delete(name)) settle();
   };
 
@@ -64,9 +94,16 @@ export function makeTurns(
       if (!beginning.has(name)) beginning.set(name, undefined);
       settle();
     },
-    told(name) {
+    mayGoOn(capture) {
+      const { name } = capture.metadata;
+      if (rush === undefined || !beginning.has(name)) return true;
+      if (ahead.size < options.begin) ahead.add(name);
+      if (!ahead.has(name)) waiting.set(name, ageOf(capture));
+      return ahead.has(name);
+    },
+    told(name, heard) {
       if (!beginning.has(name) || beginning.get(name) !== undefined) return;
-      if (beginning.size === 1) begun(name);
+      if (beginning.size === 1 || !heard) begun(name);
       else beginning.set(name, setTimeout(() => begun(name), moment).unref());
     },
     begun,
@@ -83,7 +120,10 @@ export function makeTurns(
         settle();
       }
     },
-    isCalm: () => rush === undefined,
+    isCalm(name) {
+      if (rush !== undefined && name !== undefined) restless.add(name);
+      return rush === undefined;
+    },
     calm: async () => rush?.promise,
   };
 }

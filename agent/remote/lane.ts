@@ -9,7 +9,7 @@ export interface LaneOptions {
   readonly requests: number;
   /** Between the beginnings of two requests, so that more is gathered. */
   readonly milliseconds: number;
-  /** Until something was answered each call goes by itself: a node's first evidence waits for no other. */
+  /** What leads to a node's first evidence is asked for alone, and nothing else before it is stored or a moment has passed. */
   readonly firstAlone: boolean;
 }
 
@@ -28,6 +28,8 @@ const CODES: readonly ErrorCode[] = [
   'path-invalid',
   'store-failed',
 ];
+/** So long from the first answer until the first evidence is reported as stored: then nothing waits for it any more. */
+const FIRST_MILLISECONDS = 250;
 /** The session number and the list's own characters. */
 const MARGIN_BYTES = 1024;
 
@@ -37,11 +39,13 @@ export class CallLane {
   #free: number;
   #last = Number.NEGATIVE_INFINITY;
   #hurry = false;
-  #answered = false;
+  /** What leads to the first evidence goes alone: its first call, and then only the one that reports it. */
+  #first: 'asking' | 'reporting' | 'over';
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.#free = options.requests;
+    this.#first = options.firstAlone ? 'asking' : 'over';
   }
 
   /** The call's value; throws ImpoundError as the controller says, or as the request failed. */
@@ -60,7 +64,8 @@ export class CallLane {
   }
 
   async #run(): Promise<void> {
-    if (this.#free === 0 || this.#waiting.length === 0) return;
+    const alone = this.#first !== 'over' && this.#free < this.#options.requests;
+    if (this.#free === 0 || alone || !this.#waiting.some((one) => this.#mayGo(one))) return;
     this.#free--;
     try {
       const early = this.#last + this.#options.milliseconds - performance.now();
@@ -73,23 +78,44 @@ export class CallLane {
     void this.#run();
   }
 
+  #mayGo({ call }: Waiting): boolean {
+    return this.#first !== 'reporting' || call.kind === 'finished';
+  }
+
   #take(): readonly Waiting[] {
+    if (this.#first !== 'over') {
+      const index = this.#waiting.findIndex((one) => this.#mayGo(one));
+      return index === -1 ? [] : this.#waiting.splice(index, 1);
+    }
     let bytes = MARGIN_BYTES;
     let count = 0;
-    const most = this.#answered || !this.#options.firstAlone ? MAX_CALLS : 1;
     for (const { bytes: more } of this.#waiting) {
-      if (count === most || (bytes + more > MAX_CALLS_BYTES && count > 0)) break;
+      if (count === MAX_CALLS || (bytes + more > MAX_CALLS_BYTES && count > 0)) break;
       bytes += more;
       count++;
     }
     return this.#waiting.splice(0, count);
   }
 
+  /** Its first answer, or the second: what was asked alone has been heard. */
+  #answered(): void {
+    if (this.#first === 'reporting') this.#end();
+    if (this.#first !== 'asking') return;
+    this.#first = 'reporting';
+    setTimeout(() => this.#end(), FIRST_MILLISECONDS);
+  }
+
+  #end(): void {
+    if (this.#first === 'over') return;
+    this.#first = 'over';
+    void this.#run();
+  }
+
   async #send(batch: readonly Waiting[]): Promise<void> {
     if (batch.length === 0) return;
     try {
       const results = await this.#options.send(batch.map(({ call }) => call));
-      this.#answered = true;
+      this.#answered();
       for (const [index, { resolve, reject }] of batch.entries()) {
         const result = results[index];
         if (result?.ok) resolve(result.value ?? undefined);

@@ -2,9 +2,11 @@
 import { bundleId, describeError, parseRecipients } from '../../evidence/index.ts';
 import { FINALIZER, type NodeCapture, parseNodeCapture } from '../../protocol/index.ts';
 import { bundleStore } from '../captures/stores.ts';
-import { findNode } from '../containment/node.ts';
-import { isDeleted, isUnwanted, type Next, type PhaseFunction, REST, type Reconciling } from './phase.ts';
+import { after, isDeleted, isUnwanted, type Next, type PhaseFunction, REST, type Reconciling } from './phase.ts';
 import { CAPTURES, writeStatus } from './status.ts';
+
+/** It is woken before. */
+const TURN_MILLISECONDS = 1000;
 
 export const grant: PhaseFunction = async (capture, context) => {
   if (isDeleted(capture)) return unfinalize(capture, context);
@@ -12,7 +14,9 @@ export const grant: PhaseFunction = async (capture, context) => {
     const message = 'it was cancelled before anything was stored';
     return ended(capture, context, 'Cancelled', 'CancelledBeforeGrant', message);
   }
-  return context.turns.first(capture, () => begin(capture, context));
+  const { turns } = context;
+  if (!turns.mayGoOn(capture)) return after(TURN_MILLISECONDS);
+  return turns.first(capture, () => begin(capture, context));
 };
 
 async function begin(capture: NodeCapture, context: Reconciling): Promise<Next> {
@@ -49,9 +53,9 @@ async function finalize(capture: NodeCapture, { kubernetes }: Reconciling): Prom
 
 async function wrongWith(
   { spec }: NodeCapture,
-  { kubernetes }: Reconciling,
+  { nodeUid }: Reconciling,
 ): Promise<{ readonly reason: string; readonly message: string } | undefined> {
-  if ((await findNode(kubernetes, spec.node)) === undefined)
+  if ((await nodeUid(spec.node)) === undefined)
     return { reason: 'NodeMissing', message: `there is no node ${spec.node}: "kubectl get nodes" lists them` };
   try {
     if (spec.encryption.recipients !== undefined) await parseRecipients(spec.encryption.recipients);

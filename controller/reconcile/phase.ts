@@ -19,6 +19,8 @@ export interface Reconciling {
   /** Of all bundles. */
   readonly store: Store;
   readonly live: LiveCaptures;
+  /** Of the node of this name; undefined where there is none. */
+  readonly nodeUid: (node: string) => Promise<string | undefined>;
   /** All captures, as the watch has them. */
   readonly watched: () => readonly NodeCapture[];
   readonly turns: Turns;

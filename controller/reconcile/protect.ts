@@ -10,7 +10,8 @@ import { type Said, writeStatus } from './status.ts';
 import { sayUnsupported } from './unmet.ts';
 
 const REPLICA_ON_SUSPECT = 'replica-on-suspect';
-const TURN_MILLISECONDS = 100;
+/** It is woken before. */
+const TURN_MILLISECONDS = 1000;
 
 export const protect: PhaseFunction = async (capture, context) => {
   const { kubernetes, clock, desk, live, steppedDown, tell, turns } = context;
@@ -21,10 +22,11 @@ export const protect: PhaseFunction = async (capture, context) => {
     const [replica] = steppedDown.split(' ');
     await opened.chain.append('note', { reason: REPLICA_ON_SUSPECT, replica, said: steppedDown });
   }
+  const isHeard = desk.isWaiting(spec.node);
   if (!isUnwanted(capture)) desk.offer(metadata.uid ?? '', spec.node, opened, secondsLeft(capture, clock));
-  turns.told(metadata.name);
+  turns.told(metadata.name, isHeard);
   // first the agents of all that begin now are told: what is volatile on their nodes does not wait
-  if (!turns.isCalm()) return after(TURN_MILLISECONDS);
+  if (!turns.isCalm(metadata.name)) return after(TURN_MILLISECONDS);
   live.survey(capture);
   const granted: Said = {
     type: 'Granted',

@@ -33,7 +33,15 @@ async function captureIn(folder: string) {
       actor: { kind: 'controller', name: 'c', node: 'node2' } as const,
     };
     return LiveCapture.open({
-      ...{ capture, bundle, custody, limits: AGENT_LIMITS, turns: makeTurns(8), tsa: [], log: silentLog },
+      ...{
+        capture,
+        bundle,
+        custody,
+        limits: AGENT_LIMITS,
+        turns: makeTurns({ atOnce: 8, begin: 8, wake: () => undefined }),
+        tsa: [],
+        log: silentLog,
+      },
       uploads: own.uploads({ seconds: 10, receiver }),
       refused: () => undefined,
       changed: () => undefined,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeTurns } from '../../controller/turns.ts';
+import { makeTurns, type TurnsOptions } from '../../controller/turns.ts';
 import type { NodeCapture } from '../../protocol/index.ts';
 
 function captureOf(name: string, second = 0): NodeCapture {
@@ -12,8 +12,12 @@ function captureOf(name: string, second = 0): NodeCapture {
 }
 const CAPTURE = captureOf('one');
 
+function turnsOf(options: Partial<TurnsOptions>) {
+  return makeTurns({ atOnce: 1, begin: 2, wake: () => undefined, ...options });
+}
+
 test('what goes first: so many at once and no more, the oldest capture’s first; the others wait until it is done', async () => {
-  const turns = makeTurns(2);
+  const turns = turnsOf({ atOnce: 2 });
   const order: string[] = [];
   let running = 0;
   const first = (name: string, second: number): Promise<void> =>
@@ -32,7 +36,7 @@ test('what goes first: so many at once and no more, the oldest capture’s first
 });
 
 test('while a capture begins the others wait; what fails gives its place on', async () => {
-  const turns = makeTurns(1);
+  const turns = turnsOf({});
   turns.begins('one');
   let isCalm = false;
   const calm = turns.calm().then(() => {
@@ -51,7 +55,7 @@ test('while a capture begins the others wait; what fails gives its place on', as
 });
 
 test('one that never gets on holds the others up once, and for a time', { timeout: 5000 }, async () => {
-  const turns = makeTurns(1, 20);
+  const turns = turnsOf({ patience: 20 });
   turns.begins('stuck');
   await turns.calm();
   await turns.first(CAPTURE, async () => undefined);
@@ -71,19 +75,52 @@ test('one that never gets on holds the others up once, and for a time', { timeou
 test('of several that begin each is waited for until its first evidence, once its agent was told for a moment', {
   timeout: 5000,
 }, async () => {
-  const turns = makeTurns(1, 60_000, 200);
+  const turns = turnsOf({ patience: 60_000, moment: 200 });
   turns.begins('alone');
-  turns.told('alone');
+  turns.told('alone', true);
   assert.equal(turns.isCalm(), true, 'nobody else waits for it');
   turns.begins('one');
   turns.begins('dead');
-  turns.told('one');
-  turns.told('dead');
+  turns.told('one', true);
+  turns.told('dead', true);
   turns.begun('one');
   assert.equal(turns.isCalm(), false);
-  turns.told('dead');
+  turns.told('dead', true);
   assert.equal(turns.isCalm(), false, 'said again it has not begun either');
   const ticking = setInterval(() => undefined, 1000); // the moment itself keeps no process alive
   await turns.calm();
   clearInterval(ticking);
+});
+
+test('of those that begin so many go on, and the oldest of the others is woken when one has its first evidence', () => {
+  const woken: string[] = [];
+  const turns = turnsOf({ wake: (name) => woken.push(name) });
+  const captures = [captureOf('a', 9), captureOf('b', 8), captureOf('c', 5), captureOf('d', 1)];
+  assert.equal(turns.mayGoOn(CAPTURE), true, 'nothing begins');
+  for (const { metadata } of captures) turns.begins(metadata.name);
+  const [a, b, c, d] = captures as [NodeCapture, NodeCapture, NodeCapture, NodeCapture];
+  assert.deepEqual([a, b, c, d, a].map(turns.mayGoOn), [true, true, false, false, true]);
+  turns.told('a', true);
+  assert.deepEqual(woken, [], 'its agent has only heard of it');
+  turns.begun('a');
+  assert.deepEqual(woken, ['d'], 'older than c');
+  assert.deepEqual([d, c].map(turns.mayGoOn), [true, false]);
+  turns.told('b', false);
+  assert.deepEqual(woken, ['d', 'c'], 'nobody is there to hear of b');
+  assert.equal(turns.isCalm('a'), false);
+  turns.begun('c');
+  turns.begun('d');
+  assert.deepEqual(woken, ['d', 'c', 'a'], 'it is calm now');
+  assert.equal(turns.isCalm(), true);
+});
+
+test('where it takes too long none of those that begin is held up any more', { timeout: 5000 }, async () => {
+  const woken: string[] = [];
+  const turns = turnsOf({ begin: 1, patience: 20, wake: (name) => woken.push(name) });
+  for (const name of ['stuck', 'one']) turns.begins(name);
+  assert.equal(turns.mayGoOn(captureOf('stuck')), true);
+  assert.equal(turns.mayGoOn(captureOf('one')), false);
+  await turns.calm();
+  assert.deepEqual(woken, ['one']);
+  assert.equal(turns.mayGoOn(captureOf('one')), true);
 });
