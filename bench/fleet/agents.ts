@@ -37,6 +37,8 @@ export type Said =
       readonly at: number;
     };
 
+/** A fleet was not started in one second: its tokens are looked at, each once a minute, at all times alike. */
+const SPREAD = 60_000;
 /** As agent/main.ts waits. */
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
@@ -48,6 +50,7 @@ async function live({ node, token, address }: AssignedAgent, { controller, ca }:
   const link = await openLink({ url: controller, ca, token, software: SOFTWARE, log: QUIET, localAddress: address });
   const never = new AbortController().signal;
   const pem = await readFile(ca, 'utf8');
+  await sleep(Math.random() * SPREAD);
   for (let pause = FIRST_PAUSE; ; ) {
     const began = Date.now();
     try {

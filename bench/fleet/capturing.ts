@@ -16,7 +16,8 @@ const ALONE = 5;
 const PATIENCE_MILLISECONDS = 180_000;
 /** Each look is a request that the API server has to answer beside those that are measured. */
 const LOOK_MILLISECONDS = 1000;
-const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';
+/** Of the API server's own memory: without the version it reads them all from etcd. */
+const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures?resourceVersion=0';
 
 export async function capturing({ bed, names }: Fleet): Promise<readonly Measured[]> {
   const leader = await bed.leader();

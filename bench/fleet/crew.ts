@@ -7,6 +7,7 @@ import { AGENTS, addressOf, type FleetBed } from './bed.ts';
 import type { HollowNode } from './nodes.ts';
 
 const PROCESSES = 2;
+const ROW = 20;
 const LOOK_MILLISECONDS = 1000;
 const SERVICE = 'https://impound-controller.impound-system.svc:8443';
 
@@ -24,7 +25,8 @@ export async function startCrew({ impound }: FleetBed, nodes: readonly HollowNod
   const logs: string[] = [];
   const agents = nodes.map((node, index): AssignedAgent => ({ ...agentOf(node), address: addressOf(index) }));
   for (let number = 0; number < PROCESSES; number++) {
-    const mine = agents.filter((_, index) => index % PROCESSES === number);
+    // each row begins with another one, so that no step through the nodes meets one process only
+    const mine = agents.filter((_, index) => (index + Math.floor(index / ROW)) % PROCESSES === number);
     const assignment: Assignment = { controller: SERVICE, ca, agents: mine };
     const file = join(cluster.directory, `agents-${number}.json`);
     await writeFile(file, JSON.stringify(assignment));

@@ -1,20 +1,23 @@
 // What a simulated agent collects: as many artefacts and bytes as profile quick makes of a small node, by the real engine,
 // custodian and uploads, without reading a node.
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RemoteCustodian } from '../../agent/remote/custodian.ts';
 import type { Link } from '../../agent/remote/link.ts';
 import { type Artefact, type CollectContext, type Collector, runCapture } from '../../capture/index.ts';
 import { type Logger, systemClock } from '../../evidence/index.ts';
 import type { CaptureOrder } from '../../protocol/index.ts';
 
-/** By collector and folder: 20 artefacts, 2 MB together. */
+/** By collector and folder: 20 artefacts, 2 MB together. On a node with little on it a real agent has read them in a second. */
 const PLAN = [
-  { name: 'processes', folder: '10-process', sizes: [900_000, 120_000, 80_000, 60_000, 40_000, 20_000, 4000] },
-  { name: 'sockets', folder: '20-network', sizes: [150_000, 40_000, 20_000, 10_000, 2000, 1000] },
-  { name: 'kernel', folder: '50-kernel', sizes: [300_000, 150_000, 60_000, 20_000, 10_000, 10_000, 3000] },
+  { name: 'processes', folder: '10-process', sizes: [4000, 20_000, 40_000, 60_000, 80_000, 120_000, 900_000] },
+  { name: 'sockets', folder: '20-network', sizes: [1000, 2000, 10_000, 20_000, 40_000, 150_000] },
+  { name: 'kernel', folder: '50-kernel', sizes: [3000, 10_000, 10_000, 20_000, 60_000, 150_000, 300_000] },
 ] as const;
 const LARGEST = Math.max(...PLAN.flatMap(({ sizes }) => sizes));
 const CHUNK = 64 * 1024;
+/** Between two artefacts of a collector. */
+const PACE_MILLISECONDS = 150;
 
 /** Bytes that no capture shares with another: each starts elsewhere in them. */
 export function makeEvidence(): Buffer {
@@ -63,6 +66,7 @@ function collectorOf({ name, folder, sizes }: (typeof PLAN)[number], volatility:
     limits: { bytes: 2 * LARGEST, seconds: 60 },
     async *collect(_: CollectContext): AsyncGenerator<Artefact> {
       for (const [index, size] of sizes.entries()) {
+        if (index > 0) await sleep(PACE_MILLISECONDS);
         const from = Math.floor(Math.random() * LARGEST);
         const content = chunks(evidence.subarray(from, from + size));
         yield { kind: 'artefact', path: artefacts[index] ?? '', source: 'made up', content };
