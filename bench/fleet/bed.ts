@@ -9,6 +9,7 @@ import type { Scope } from '../../test/testbed/http-daemon.ts';
 import { type Impound, startImpound } from '../../test/testbed/impound.ts';
 import { makeBucket } from '../../test/testbed/s3.ts';
 import { ALLOCATOR, checkout } from '../measure.ts';
+import { limited } from './limited.ts';
 
 type Daemon = Impound['cluster']['controllerManager'];
 
@@ -48,6 +49,7 @@ export function addressOf(index: number): string {
 }
 
 export async function startFleetBed(scope: Scope): Promise<FleetBed> {
+  const limit = { node2: await limited(scope, 'node2'), node3: await limited(scope, 'node3') };
   const impound = await startImpound(scope, {
     controllers: [],
     agents: [],
@@ -68,7 +70,7 @@ export async function startFleetBed(scope: Scope): Promise<FleetBed> {
     };
     const program = join(checkout, 'dist/controller/main.js');
     const words = [process.execPath, program, '--config', impound.configFile, '--kubeconfig', kubeconfig];
-    running[replica] = await cluster.start(replica, 'controller', words, env);
+    running[replica] = await cluster.start(replica, 'controller', limit[replica](words), env);
     urls[replica] = await impound.reach(replica);
   }
   const serve = async (replicas: readonly Replica[]): Promise<void> => {

@@ -3,6 +3,7 @@ import type { Measured } from '../measure.ts';
 import type { FleetBed, Replica } from './bed.ts';
 import type { Crew } from './crew.ts';
 import { type ApiRequest, metricsOf, tally } from './gauge.ts';
+import { CONTROLLER_MEBIBYTES } from './limited.ts';
 
 export interface Fleet {
   readonly bed: FleetBed;
@@ -10,9 +11,6 @@ export interface Fleet {
   readonly names: readonly string[];
   readonly crew: Crew;
 }
-
-/** As manifests/base/controller.yaml limits it. */
-const CONTROLLER_MEBIBYTES = 512;
 
 export function otherThan(replica: Replica): Replica {
   return replica === 'node2' ? 'node3' : 'node2';
