@@ -43,7 +43,8 @@ const CONCURRENCY = 24;
 const FIRST_AT_ONCE = 8;
 /** Captures until their first evidence: as many as keep processors and store busy. */
 const BEGIN_AT_ONCE = 4;
-const BEHIND_MILLISECONDS = 50;
+/** For what was written and the watch has not told of; as a rule it does before. */
+const RETRY_MILLISECONDS = 50;
 const GRACE_MILLISECONDS = 5000;
 
 export interface ControllerOptions {
@@ -119,7 +120,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     async work(name) {
       const capture = parsed.get(name);
       if (capture === undefined || !election.isLeader()) return undefined;
-      if (parsed.isBehind(name)) return { after: BEHIND_MILLISECONDS }; // at once where the watch tells of it before
+      if (parsed.isBehind(name)) return { after: RETRY_MILLISECONDS };
       const began = performance.now();
       const phase = capture.status?.phase ?? 'Pending';
       const seconds = (): number => (performance.now() - began) / 1000;

@@ -30,6 +30,9 @@ const PATIENCE_MILLISECONDS = 10_000;
 /** So long for the first evidence of one whose agent was told. */
 const TOLD_MILLISECONDS = 4000;
 
+/** Who is to be woken looks again after this all the same. */
+export const TURN_MILLISECONDS = 1000;
+
 export interface TurnsOptions {
   /** Of what goes first, so many are done at the same time. */
   readonly atOnce: number;

@@ -99,14 +99,13 @@ export class CallLane {
 
   /** Its first answer, or the second: what was asked alone has been heard. */
   #answered(): void {
-    if (this.#first === 'reporting') this.#end();
+    if (this.#first === 'reporting') this.#letAllGo();
     if (this.#first !== 'asking') return;
     this.#first = 'reporting';
-    setTimeout(() => this.#end(), FIRST_MILLISECONDS);
+    setTimeout(() => this.#letAllGo(), FIRST_MILLISECONDS);
   }
 
-  #end(): void {
-    if (this.#first === 'over') return;
+  #letAllGo(): void {
     this.#first = 'over';
     void this.#run();
   }

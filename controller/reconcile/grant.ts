@@ -2,11 +2,9 @@
 import { bundleId, describeError, parseRecipients } from '../../evidence/index.ts';
 import { FINALIZER, type NodeCapture, parseNodeCapture } from '../../protocol/index.ts';
 import { bundleStore } from '../captures/stores.ts';
+import { TURN_MILLISECONDS } from '../turns.ts';
 import { after, isDeleted, isUnwanted, type Next, type PhaseFunction, REST, type Reconciling } from './phase.ts';
 import { CAPTURES, writeStatus } from './status.ts';
-
-/** It is woken before. */
-const TURN_MILLISECONDS = 1000;
 
 export const grant: PhaseFunction = async (capture, context) => {
   if (isDeleted(capture)) return unfinalize(capture, context);

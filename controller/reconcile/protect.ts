@@ -3,6 +3,7 @@ import type { NodeCapture } from '../../protocol/index.ts';
 import { applyHold, type HoldOutcome, verifyHold } from '../containment/hold.ts';
 import { findNode } from '../containment/node.ts';
 import { priorFor } from '../containment/prior.ts';
+import { TURN_MILLISECONDS } from '../turns.ts';
 import { secondsLeft } from './deadline.ts';
 import { capturesBeside } from './list.ts';
 import { after, isUnwanted, type PhaseFunction, type Reconciling } from './phase.ts';
@@ -10,8 +11,6 @@ import { type Said, writeStatus } from './status.ts';
 import { sayUnsupported } from './unmet.ts';
 
 const REPLICA_ON_SUSPECT = 'replica-on-suspect';
-/** It is woken before. */
-const TURN_MILLISECONDS = 1000;
 
 export const protect: PhaseFunction = async (capture, context) => {
   const { kubernetes, clock, desk, live, steppedDown, tell, turns } = context;

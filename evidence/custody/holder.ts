@@ -21,12 +21,13 @@ export interface Holder {
   readonly node: string;
 }
 
-let own: Promise<Holder | undefined> | undefined;
+/** Read once: nothing of it changes while the process runs. */
+let known: Promise<Holder | undefined> | undefined;
 
 /** This process; undefined where there is no procfs to tell. */
 export function ownHolder(): Promise<Holder | undefined> {
-  own ??= readOwn();
-  return own;
+  known ??= readOwn();
+  return known;
 }
 
 async function readOwn(): Promise<Holder | undefined> {
