@@ -38,8 +38,7 @@ image: deps ## build the images with this machine's docker: BASE=…, TAG=…
 	@BASE=$(BASE) TAG=$(TAG) WORDS="$(WORDS)" node manifests/image/build.ts
 
 cluster-demo: deps ## from nothing: a cluster, Impound in it, an intruder, a capture; and all of it away again
-	@node test/testbed/setup.ts
-	@node test/demo/cluster.ts
+	@node test/demo/cluster.ts --set-up
 
 soak: deps build ## hours of what takes too long for CI
 	@node test/testbed/setup.ts --soak

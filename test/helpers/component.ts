@@ -1,6 +1,6 @@
 // Skips a test by name where a real component it needs is missing; under CI=true the test fails instead.
 import type { TestContext } from 'node:test';
-import { components } from '../testbed/components.ts';
+import { componentsNamed } from '../testbed/components.ts';
 import { lacking } from '../testbed/probe.ts';
 
 /** True when every component named is there: `if (!needs(t, 'dockerd', 'docker')) return;`. */
@@ -14,11 +14,6 @@ export function needs(t: TestContext, ...names: readonly string[]): boolean {
 
 /** What is missing of the components named, with how to get it; for the set-up of tests that share one component. */
 export function missing(names: readonly string[]): string | undefined {
-  const known = components();
-  const reasons = names.flatMap((name) => {
-    const component = known.find((candidate) => candidate.name === name);
-    if (component === undefined) throw new Error(`the testbed has no component "${name}"`);
-    return lacking(component) ?? [];
-  });
+  const reasons = componentsNamed(names).flatMap((component) => lacking(component) ?? []);
   return reasons.length === 0 ? undefined : reasons.join('; ');
 }

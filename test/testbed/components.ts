@@ -71,6 +71,26 @@ const COREDNS = '1.15.0';
 export const KUBERNETES = '1.36.3';
 const COMMANDS = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl', 'kubelet', 'kube-proxy'];
 
+/** Components by their names. Throws for a name that there is not. */
+export function componentsNamed(names: readonly string[]): readonly Component[] {
+  const all = components();
+  return names.map((name) => {
+    const component = all.find((candidate) => candidate.name === name);
+    if (component === undefined) throw new Error(`the testbed has no component "${name}"`);
+    return component;
+  });
+}
+
+/** The components of these names, and those that install them, in the order in which they can be installed. */
+export function withWhatBrings(names: readonly string[]): readonly Component[] {
+  const wanted = new Set(names);
+  for (const { install } of componentsNamed(names)) {
+    if (install.kind !== 'debian') wanted.add('python3-venv');
+    if (install.kind.startsWith('go')) wanted.add('go');
+  }
+  return components().filter(({ name }) => wanted.has(name));
+}
+
 /** All components, those that others need first. */
 export function components(cache: string = cacheDirectory()): readonly Component[] {
   const debian = (name: string, purpose: string, packages: readonly string[]): Component => ({
