@@ -1,21 +1,14 @@
 // One try of one agent at one capture: what it claims is bounded, what it says it stored is looked at, and what was seen
 // goes on the chain in its name. Every call may come again.
-import {
-  type Actor,
-  ChainBatch,
-  type ChainWriter,
-  describeError,
-  gate,
-  ImpoundError,
-  type UploadGrants,
-} from '../../evidence/index.ts';
+import { type Actor, type ChainWriter, gate, ImpoundError, type UploadGrants } from '../../evidence/index.ts';
 import type { AgentCall, CallResult, EndRequest, NodeCapture } from '../../protocol/index.ts';
 import type { AgentIdentity } from '../http/identity.ts';
-import { Problem } from '../http/problem.ts';
 import type { Turns } from '../turns.ts';
 import type { Claims } from './claims.ts';
 import { assertAgentPath, refused } from './limits.ts';
+import { Outbox } from './outbox.ts';
 import type { Refusals } from './refusals.ts';
+import { unavailable } from './unavailable.ts';
 
 export interface SessionOptions {
   readonly number: number;
@@ -38,11 +31,6 @@ export interface SessionOptions {
 const CALLS_AT_ONCE = 32;
 /** That go before other captures': what an agent asks for its first artefacts, each alone. Others have no more of them. */
 const FIRST_CALLS = 8;
-/**
- * Of what waits for the chain, as JSON: an entry has 4 MiB at most, a third of it the envelope's, and what is said of the
- * largest request must fit.
- */
-const MAX_WAITING_BYTES = 2.5 * 1024 * 1024;
 /** An entry names each artefact's path and digest once more. */
 const SUBJECT_BYTES = 120;
 
@@ -53,15 +41,11 @@ const TOLD_OF_PARTS: ReadonlySet<string> = new Set([...TOLD, 'store-failed']);
 
 export class AgentSession {
   readonly #options: SessionOptions;
-  readonly #batch: ChainBatch;
+  readonly #outbox: Outbox;
   readonly #ended: Set<string>;
   readonly #samples = new Set<string>();
-  /** Bytes of what waits for the chain. */
-  #waiting = 0;
   /** A node that asks without end has its turns, and other captures have theirs. */
   readonly #gate = gate(CALLS_AT_ONCE);
-  #adding: Promise<void> = Promise.resolve();
-  #flushing: Promise<void> = Promise.resolve();
   #end: EndRequest | undefined;
   /** Something of it is in the store. */
   #hasFirst = false;
@@ -71,7 +55,7 @@ export class AgentSession {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#ended = new Set(options.ended);
-    this.#batch = new ChainBatch({ chain: options.chain, actor: actorOf(options) });
+    this.#outbox = new Outbox(options.chain, actorOf(options));
   }
 
   get number(): number {
@@ -117,15 +101,7 @@ export class AgentSession {
 
   /** All that was recorded is on the chain then. */
   flush(): Promise<void> {
-    const flushed = this.#flushing.then(async () => {
-      const waiting = this.#waiting;
-      await this.#batch.flush();
-      this.#waiting -= waiting;
-    });
-    this.#flushing = flushed.catch(() => undefined);
-    return flushed.catch((error: unknown) => {
-      throw unavailable(error);
-    });
+    return this.#outbox.flush();
   }
 
   async finish(end: EndRequest): Promise<void> {
@@ -134,7 +110,7 @@ export class AgentSession {
   }
 
   stop(): void {
-    this.#batch.stop();
+    this.#outbox.stop();
   }
 
   /** What leads to the first evidence of a node goes before more evidence of others. */
@@ -237,10 +213,10 @@ export class AgentSession {
     if (parts?.length === 1 && parts[0]?.sha256 !== sha256) throw refused(path, 'its one part has another digest');
     const said = given({ ...record, ...seen, sha256 });
     const length = bytesOf(said) + path.length + SUBJECT_BYTES;
-    await this.#add(length, () => {
+    await this.#outbox.add(length, (batch) => {
       if (!claims.record(record, length)) return;
       // beyond its own size the batch waits: this one's bytes are bounded before
-      void this.#batch.record(said).catch(() => undefined); // the flush that follows says it
+      void batch.record(said).catch(() => undefined); // the flush that follows says it
     });
   }
 
@@ -250,11 +226,11 @@ export class AgentSession {
       throw refused(end.collector, 'this session did not announce such a collector');
     const said = { ...end, gaps: end.gaps.map((gap) => given(gap)) };
     const length = bytesOf(said);
-    await this.#add(length, () => {
+    await this.#outbox.add(length, (batch) => {
       if (this.#ended.has(end.collector)) return;
       claims.say(end.collector, length);
       this.#ended.add(end.collector);
-      this.#batch.ended(said);
+      batch.ended(said);
     });
   }
 
@@ -262,24 +238,13 @@ export class AgentSession {
   async #clock(sample: Extract<AgentCall, { kind: 'clock' }>['sample']): Promise<void> {
     const text = JSON.stringify(sample);
     const length = Buffer.byteLength(text);
-    await this.#add(length, () => {
+    await this.#outbox.add(length, (batch) => {
       if (this.#samples.has(text)) return;
       if (this.#samples.size >= MAX_SAMPLES) throw refused('clock', `a session has ${MAX_SAMPLES} readings at most`);
       this.#options.claims.say('clock', length);
       this.#samples.add(text);
-      this.#batch.clock(given(sample));
+      batch.clock(given(sample));
     });
-  }
-
-  /** Lets nothing wait for the chain that would not fit into one entry with what waits already. */
-  #add(length: number, add: () => void): Promise<void> {
-    const added = this.#adding.then(async () => {
-      if (this.#waiting + length > MAX_WAITING_BYTES) await this.flush();
-      this.#waiting += length;
-      add();
-    });
-    this.#adding = added.catch(() => undefined);
-    return added;
   }
 }
 
@@ -306,12 +271,4 @@ function given<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], unde
 
 function missing(path: string): ImpoundError {
   return new ImpoundError('object-missing', `${path} is not in the store`, { operation: 'record', thing: path });
-}
-
-function unavailable(error: unknown): unknown {
-  if (error instanceof Problem) return error;
-  if (!(error instanceof ImpoundError)) return error;
-  if (error.code === 'bundle-sealed')
-    return new Problem(409, 'conflict', 'the bundle is closed: nothing more goes into it');
-  return new Problem(503, 'unavailable', `the store cannot take it now: ${describeError(error)}`);
 }

@@ -5,7 +5,7 @@ import type { ProbeOptions } from './s3/check-probe.ts';
 import type { S3StoreOptions } from './s3/store.ts';
 import type { Store } from './store.ts';
 
-export type { Protection as S3Protection } from './s3/bucket.ts';
+export type { Protection as S3Protection } from './s3/protection.ts';
 
 export async function openS3Store(options: S3StoreOptions): Promise<Store> {
   const { S3Store } = await import('./s3/store.ts');

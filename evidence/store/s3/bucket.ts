@@ -11,22 +11,12 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { ImpoundError } from '../../errors.ts';
 import type { StoredPart } from '../../format/record.ts';
 import { base64Of } from './checksum.ts';
 import { isBroken, isMissing, isNamed, isRetryable, isSilent, s3Error } from './error.ts';
 import { contiguousParts, realVersion } from './listing.ts';
+import { needsLock, type Protection, protectionFields, unlocked } from './protection.ts';
 import { PATIENCE, type Patience, pause, retrying } from './retry.ts';
-
-/** What the store shall add to each object. */
-export interface Protection {
-  /** No version can be removed before its time: by nobody (COMPLIANCE), or by who has a permission of its own. */
-  readonly retention?: { readonly mode: 'COMPLIANCE' | 'GOVERNANCE'; readonly days: number };
-  /** Until somebody with the permission lifts it. */
-  readonly legalHold?: true;
-  /** Encryption by the store with this KMS key (ARN, ID or alias). */
-  readonly kmsKey?: string;
-}
 
 export interface BucketOptions {
   readonly client: S3Client;
@@ -66,7 +56,6 @@ export interface Content {
   readonly checksum: string;
 }
 
-const DAY_MILLISECONDS = 86_400_000;
 /** For a server that has never answered: its name or the network is wrong, and a person waits to be told. */
 const FIRST_PATIENCE: Patience = { milliseconds: 8000 };
 
@@ -98,7 +87,7 @@ export class S3Bucket {
   putCommand(key: string, { size, checksum }: Content, bytes?: Uint8Array): PutObjectCommand {
     return new PutObjectCommand({
       ...this.#at(key),
-      ...this.#protection(),
+      ...protectionFields(this.#options.protection),
       ...(bytes === undefined ? {} : { Body: bytes }),
       ContentLength: size,
       ChecksumSHA256: checksum,
@@ -175,7 +164,7 @@ export class S3Bucket {
     return this.attempt('PutObject', key, async (client) => {
       const command = new CreateMultipartUploadCommand({
         ...this.#at(key),
-        ...this.#protection(),
+        ...protectionFields(this.#options.protection),
         ChecksumAlgorithm: 'SHA256',
       });
       return (await client.send(command)).UploadId ?? '';
@@ -261,8 +250,7 @@ export class S3Bucket {
     await this.attempt('ListBucketVersions', undefined, (client) =>
       client.send(new ListObjectVersionsCommand({ Bucket: this.name, MaxKeys: 1 })),
     );
-    const { retention, legalHold } = this.#options.protection ?? {};
-    if ((retention !== undefined || legalHold !== undefined) && !(await this.#isLockable())) throw unlocked(this.name);
+    if (needsLock(this.#options.protection) && !(await this.#isLockable())) throw unlocked(this.name);
     this.#suitable = true;
   }
 
@@ -281,16 +269,6 @@ export class S3Bucket {
   #at(key: string): { readonly Bucket: string; readonly Key: string } {
     return { Bucket: this.name, Key: key };
   }
-
-  #protection() {
-    const { retention, legalHold, kmsKey } = this.#options.protection ?? {};
-    const until = retention === undefined ? undefined : new Date(Date.now() + retention.days * DAY_MILLISECONDS);
-    return {
-      ...(retention === undefined ? {} : { ObjectLockMode: retention.mode, ObjectLockRetainUntilDate: until }),
-      ...(legalHold === true ? { ObjectLockLegalHoldStatus: 'ON' as const } : {}),
-      ...(kmsKey === undefined ? {} : { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKey }),
-    };
-  }
 }
 
 function headOf(answer: HeadObjectCommandOutput): Head {
@@ -303,12 +281,4 @@ function answerOf(answer: Pick<HeadObjectCommandOutput, 'ChecksumSHA256' | 'Vers
 
 function shorter(a: Patience, b: Patience): Patience {
   return a.milliseconds < b.milliseconds ? a : b;
-}
-
-function unlocked(bucket: string): ImpoundError {
-  return new ImpoundError(
-    'store-unlocked',
-    `${bucket} has no Object Lock, and it was asked for: make the bucket with it, or leave --retain and --legal-hold away`,
-    { operation: 'prepare store', thing: bucket },
-  );
 }

@@ -8,10 +8,10 @@ import {
   type ObjectLockConfiguration,
 } from '@aws-sdk/client-s3';
 import { type Check, type CheckFinding, failed, ok, skipped, warning } from '../check.ts';
-import type { Protection } from './bucket.ts';
 import { objectKey, type Probe } from './check-probe.ts';
 import { ANOTHER_STORE, explain, messageOf, reasonOf } from './check-remedy.ts';
 import { causeOf, isNamed, statusOf } from './error.ts';
+import type { Protection } from './protection.ts';
 
 const TURN_ON = 'turn Object Lock on for the bucket (manifests/aws/evidence-bucket.yaml makes one)';
 

@@ -1,10 +1,10 @@
 // A whole object: written once, refused when its SHA-256 is wrong, kept with its digest and version, read back.
 import { type Check, type CheckFinding, failed, ok, skipped, warning } from '../check.ts';
-import type { Protection } from './bucket.ts';
 import { briefly, objectKey, type Probe } from './check-probe.ts';
 import { ANOTHER_STORE, explain, messageOf } from './check-remedy.ts';
 import { causeOf, isTaken, statusOf } from './error.ts';
 import { versions } from './listing.ts';
+import type { Protection } from './protection.ts';
 
 export const objectChecks: readonly Check<Probe>[] = [
   {

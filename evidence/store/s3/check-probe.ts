@@ -2,9 +2,10 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { sha256 } from '../../format/digest.ts';
 import type { S3Location } from '../location.ts';
-import { type Body, type Protection, S3Bucket } from './bucket.ts';
+import { type Body, S3Bucket } from './bucket.ts';
 import { base64Of } from './checksum.ts';
 import { type S3Access, s3Client } from './client.ts';
+import type { Protection } from './protection.ts';
 import type { Patience } from './retry.ts';
 
 /** Long enough that a delete is tried within it, short enough that the probe is in nobody's way. */

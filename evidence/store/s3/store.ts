@@ -10,13 +10,14 @@ import { missing } from '../store-error.ts';
 import { PartMemory } from '../upload/part-memory.ts';
 import { PartWriter } from '../upload/part-writer.ts';
 import type { Uploads, UploadsOptions } from '../uploads.ts';
-import { type Protection, S3Bucket, type UploadedPart } from './bucket.ts';
+import { S3Bucket, type UploadedPart } from './bucket.ts';
 import { bucketSender } from './bucket-sender.ts';
 import { type S3Access, s3Client } from './client.ts';
 import { causeOf, isNamed, isRetryable, s3Error } from './error.ts';
 import { contiguousParts, firstVersion, uploads, versions } from './listing.ts';
 import { presignGet } from './presign.ts';
 import { bucketGrants } from './presigned-grants.ts';
+import type { Protection } from './protection.ts';
 import { completeUpload, putObject } from './put-once.ts';
 import { type Patience, pause } from './retry.ts';
 
