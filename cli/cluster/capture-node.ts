@@ -1,6 +1,6 @@
 // impound capture NODE: asks whether one may, shows the plan, creates the NodeCapture, and watches it to its end.
 import { ImpoundError } from '../../evidence/index.ts';
-import { type NodeCapture, type NodeCaptureSpec, parseNodeCapture } from '../../protocol/index.ts';
+import { FINALIZER, type NodeCapture, type NodeCaptureSpec, parseNodeCapture } from '../../protocol/index.ts';
 import type { Environment, ExitCode } from '../command.ts';
 import type { CaptureArguments } from '../commands/capture.ts';
 import { againWith } from './again.ts';
@@ -77,7 +77,9 @@ async function create(
   spec: NodeCaptureSpec,
   dryRun: boolean,
 ): Promise<NodeCapture> {
-  const body = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata: { name }, spec };
+  // with the controller's finalizer from its first moment: the controller need not write it before it begins
+  const metadata = { name, finalizers: [FINALIZER] };
+  const body = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec };
   try {
     const query = { fieldValidation: 'Strict', ...(dryRun ? { dryRun: 'All' } : {}) };
     return parseNodeCapture(await kubernetes.create(CAPTURES, body, { query }));

@@ -157,7 +157,9 @@ scenario('nobody has it deleted by an owner, or takes its finalizer away', async
   const create = (metadata: object): Promise<Answer> =>
     as(RESPONDER, 'POST', `${CAPTURES}${TRY}`, capture('owned', 'rita', {}, metadata));
   refusedByPolicy(await create(owned), /is deleted with it/);
-  refusedByPolicy(await create({ finalizers: ['example.com/mine'] }), /are the controller's/);
+  for (const finalizers of [['example.com/mine'], [FINALIZER, 'example.com/mine']])
+    refusedByPolicy(await create({ finalizers }), /are the controller's/);
+  allowed(await create(held));
   refusedByPolicy(await as(RESPONDER, 'PATCH', path, { metadata: owned }), /is deleted with it/);
   allowed(await as(controller, 'PATCH', path, { metadata: held }));
   uses(controller, 'update nodecaptures/finalizers');

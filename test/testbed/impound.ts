@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateKeyFiles } from '../../evidence/index.ts';
-import type { NodeCapture, NodeCaptureRequest } from '../../protocol/index.ts';
+import { FINALIZER, type NodeCapture, type NodeCaptureRequest } from '../../protocol/index.ts';
 import { CLUSTER_COMPONENTS, type Cluster, type ClusterNode, type Daemon, type Pod, startCluster } from './cluster.ts';
 import type { Scope } from './http-daemon.ts';
 import { API_FILES } from './manifests.ts';
@@ -65,7 +65,7 @@ export interface Impound {
   /** URL at which this machine reaches a node's controller; its certificate has the service's name. */
   reach(node: string): Promise<string>;
   readonly serverName: string;
-  /** Creates a NodeCapture in the admin's name; encryption none, reason given. */
+  /** Creates a NodeCapture as the command line does, in the admin's name; encryption none, reason given. */
   capture(name: string, spec: Partial<NodeCaptureRequest>): Promise<NodeCapture>;
   get(name: string): Promise<NodeCapture>;
   patch(name: string, spec: object): Promise<void>;
@@ -147,7 +147,8 @@ export async function startImpound(scope: Scope, options: ImpoundOptions = {}): 
     reach: async (node) => `https://${await cluster.reach(node, `${nodeOf(node).address}:${PORT}`)}`,
     async capture(name, spec) {
       const made = { requestedBy: 'admin', reason: 'a test', encryption: { none: true }, node: 'node1', ...spec };
-      const object = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata: { name }, spec: made };
+      const metadata = { name, finalizers: [FINALIZER] };
+      const object = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec: made };
       return (await cluster.api('POST', CAPTURES, object)) as NodeCapture;
     },
     async patch(name, spec) {
