@@ -20,6 +20,8 @@ export interface NodeSettings {
   readonly dockerSockets: readonly string[];
   readonly criSockets: readonly string[];
   readonly containerdSockets: readonly string[];
+  /** What a person writes who knows better where one is. */
+  readonly namedBy: (engine: 'docker' | 'cri' | 'containerd') => string;
   /** Seconds for which flows and packets are watched. */
   readonly watch: number;
   /** Whether processes are frozen while their memory is read. */

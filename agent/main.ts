@@ -6,12 +6,12 @@ import { describeError, ImpoundError, type Logger } from '../evidence/index.ts';
 import { software } from '../evidence/software.ts';
 import { createLog } from '../log.ts';
 import { type AgentConfig, readAgentConfig } from './config.ts';
-import type { NodeSettings } from './context.ts';
 import { hostAt } from './host/host.ts';
 import { captureFor } from './remote/capture.ts';
 import { openLink } from './remote/link.ts';
 import { probeStore } from './remote/probe.ts';
-import { nodeSettings } from './settings.ts';
+import { listening } from './remote/runtimes.ts';
+import { agentSettings } from './settings.ts';
 
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
@@ -22,15 +22,15 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
   const { signal } = stopped;
   const name = await software();
   const host = hostAt(config.root);
-  const settings = settingsOf(config, nodeSettings(host));
+  const settings = agentSettings(config, host);
   let probing: Promise<void> | undefined;
   const link = await openLink({
     ...{ url: config.controller, ca: config.ca, token: config.token, software: name, log, signal },
     // one at a time, and beside everything else: a capture does not wait for it
     probe(order) {
       probing ??= readFile(config.ca, 'utf8')
-        .then((ca) => probeStore(order, ca, signal))
-        .then((result) => link.probed(order.id, result))
+        .then((ca) => Promise.all([probeStore(order, ca, signal), listening(settings)]))
+        .then(([result, runtimes]) => link.probed(order.id, { ...result, runtimes }))
         .catch((error: unknown) => log.warn('a probe was not reported', { error: describeError(error) }))
         .finally(() => {
           probing = undefined;
@@ -69,17 +69,6 @@ async function main(config: AgentConfig, log: Logger): Promise<void> {
     }
   }
   link.close();
-}
-
-function settingsOf({ docker, containerd, cri }: AgentConfig, settings: NodeSettings): NodeSettings {
-  const named = (socket: string | undefined): readonly string[] | undefined =>
-    socket === undefined ? undefined : [socket];
-  return {
-    ...settings,
-    dockerSockets: named(docker) ?? settings.dockerSockets,
-    containerdSockets: named(containerd) ?? settings.containerdSockets,
-    criSockets: named(cri ?? containerd) ?? settings.criSockets,
-  };
 }
 
 /**

@@ -1,4 +1,5 @@
 // How a node is captured where nobody says otherwise.
+import type { AgentConfig } from './config.ts';
 import type { NodeSettings } from './context.ts';
 import type { Host } from './host/host.ts';
 
@@ -24,9 +25,27 @@ export function nodeSettings(host: Host): NodeSettings {
     dockerSockets: DOCKER.map(host.path),
     criSockets: [...CONTAINERD, ...CRIO].map(host.path),
     containerdSockets: CONTAINERD.map(host.path),
+    namedBy: (engine) => `--${engine} SOCKET`,
     watch: WATCH_SECONDS,
     freeze: false,
     devices: [],
     ownFolders: [],
+  };
+}
+
+/** For the DaemonSet's program: sockets as its arguments name them, by their path on the node or as it sees that. */
+export function agentSettings({ docker, containerd, cri }: AgentConfig, host: Host): NodeSettings {
+  const usual = nodeSettings(host);
+  const root = host.path('/');
+  const named = (socket: string | undefined): readonly string[] | undefined => {
+    const path = socket?.replace(/^unix:\/\//, '');
+    return path === undefined ? undefined : [path.startsWith(root) ? path : host.path(path)];
+  };
+  return {
+    ...usual,
+    dockerSockets: named(docker) ?? usual.dockerSockets,
+    containerdSockets: named(containerd) ?? usual.containerdSockets,
+    criSockets: named(cri ?? containerd) ?? usual.criSockets,
+    namedBy: (engine) => `"impound install --agent-arg=--${engine}=SOCKET"`,
   };
 }

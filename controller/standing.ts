@@ -85,6 +85,7 @@ function advice({ name, node, namespace }: Bystander['pod']): string {
     `${PREFIX}: replica ${name} stands on node ${node}, which is suspect itself, and no other leads.`,
     'Let one run on another node:',
     `kubectl cordon ${node} && kubectl -n ${namespace} delete pod ${name};`,
-    `or beside it: kubectl -n ${namespace} scale deployment/impound-controller --replicas=2`,
+    `or beside it: kubectl -n ${namespace} scale deployment/impound-controller --replicas=2;`,
+    'where there are two, the other is not ready: "impound check" says why',
   ].join(' ');
 }

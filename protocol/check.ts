@@ -23,10 +23,13 @@ const storeCheck = z.object({
   refusal: z.object({ code: text, message: text }).optional(),
 });
 
+/** Sockets of container runtimes that its agent found somebody listen at; absent where it does not say. */
+const runtimes = z.array(text).readonly().optional();
+
 /** What became of a node's own try to store a tiny object. */
 const way = z.discriminatedUnion('outcome', [
-  z.object({ outcome: z.literal('stored'), milliseconds: z.number() }),
-  z.object({ outcome: z.literal('failed'), milliseconds: z.number(), code: text, message: text }),
+  z.object({ outcome: z.literal('stored'), milliseconds: z.number(), runtimes }),
+  z.object({ outcome: z.literal('failed'), milliseconds: z.number(), code: text, message: text, runtimes }),
   /** Nobody took it, or nobody said what became of it. */
   z.object({ outcome: z.literal('silent') }),
   /** Its agent is at a capture, whose evidence takes this way. */

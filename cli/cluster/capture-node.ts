@@ -26,7 +26,7 @@ export async function captureNode(argv: CaptureArguments, node: string, environm
   const { json, quiet, stdout, stderr } = environment;
   const plan = { name: argv.name ?? nameFor(node), spec, facts };
   if (argv.dryRun) {
-    await create(connection, plan.name, spec, true);
+    await createNamed(connection, plan.name, spec, { mayRename: false, dryRun: true });
     if (json) stdout.write(`${JSON.stringify(plan)}\n`);
     else {
       printPlan(plan, stdout);
@@ -39,7 +39,7 @@ export async function captureNode(argv: CaptureArguments, node: string, environm
     stderr.write('nothing was created\n');
     return 130;
   }
-  const created = await createNamed(connection, plan.name, spec, argv.name === undefined);
+  const created = await createNamed(connection, plan.name, spec, { mayRename: argv.name === undefined });
   const { name } = created.metadata;
   const again = againWith(argv, environment);
   if (argv.detach) {
@@ -56,11 +56,11 @@ async function createNamed(
   connection: Connection,
   name: string,
   spec: NodeCaptureSpec,
-  mayRename: boolean,
+  { mayRename, dryRun = false }: { readonly mayRename: boolean; readonly dryRun?: boolean },
 ): Promise<NodeCapture> {
   for (let tries = 1; ; tries++) {
     try {
-      return await create(connection, tries === 1 ? name : nameFor(spec.node), spec, false);
+      return await create(connection, tries === 1 ? name : nameFor(spec.node), spec, dryRun);
     } catch (error) {
       const taken = error instanceof ImpoundError && error.code === 'api-conflict';
       if (taken && mayRename && tries < TRIES) continue;

@@ -57,7 +57,7 @@ export function printStatus(capture: NodeCapture, again: Again, environment: Out
   const line = (title: string, text: string): void => void stdout.write(`${title.padEnd(10)} ${escapeText(text)}\n`);
   line('capture', metadata.name);
   line('node', spec.node);
-  // at the end the message is a command for whoever has the store's credentials: what to do next stands below
+  // at the end the message is a command, for who has no command line: what to do next stands below
   const message = isEnded(capture) && status.phase !== 'Failed' ? undefined : status.message;
   line('phase', `${status.phase ?? 'Pending'}${message === undefined ? '' : `: ${message}`}`);
   line('asked by', `${spec.requestedBy}, ${metadata.creationTimestamp ?? ''}`);
@@ -85,7 +85,7 @@ function nextWords({ metadata, status = {}, spec }: NodeCapture, head: ChainHead
 function printConditions(conditions: readonly Condition[], stdout: NodeJS.WriteStream): void {
   for (const { type, status, reason, message } of conditions) {
     const text = `${type.padEnd(13)} ${escapeText(message === '' ? reason : message)}`;
-    if (status === 'True') stdout.write(`${styled('green', '✔', stdout)} ${text}\n`);
+    if (status === 'True' && reason !== 'Incomplete') stdout.write(`${styled('green', '✔', stdout)} ${text}\n`);
     else stdout.write(`${styled('yellow', '!', stdout)} ${styled('yellow', text, stdout)} [${escapeText(reason)}]\n`);
   }
 }

@@ -87,9 +87,8 @@ function nextSteps({ tls }: Settings, program: string): readonly string[] {
   const lines = [
     'next:',
     '  … | kubectl apply --server-side -f -',
-    `  kubectl -n ${NAMESPACE} rollout status deployment/impound-controller daemonset/impound-agent`,
-    '  kubectl create clusterrolebinding responders --clusterrole=impound-responder --group=GROUP',
-    `  kubectl -n ${NAMESPACE} create rolebinding responders --role=impound-responder --group=GROUP`,
+    `  kubectl -n ${NAMESPACE} rollout status deployment/impound-controller daemonset/impound-agent --timeout=3m`,
+    '  who may what: docs/install.md, step 4, has the bindings of responders, analysts and releasers',
     `  ${program} check`,
   ];
   if (tls.kind === 'self') return lines;

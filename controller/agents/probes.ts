@@ -6,14 +6,11 @@ import { PROBE_SECONDS, type ProbedRequest, type ProbeOrder } from '../../protoc
 import { Problem } from '../http/problem.ts';
 import type { AgentDesk } from './desk.ts';
 
+type Said = Pick<ProbedRequest, 'milliseconds' | 'runtimes'>;
+
 export type ProbeResult =
-  | { readonly outcome: 'stored'; readonly milliseconds: number }
-  | {
-      readonly outcome: 'failed';
-      readonly milliseconds: number;
-      readonly code: string;
-      readonly message: string;
-    }
+  | (Said & { readonly outcome: 'stored' })
+  | (Said & { readonly outcome: 'failed'; readonly code: string; readonly message: string })
   /** Nobody took it, or nobody said what became of it. */
   | { readonly outcome: 'silent' };
 
@@ -68,11 +65,11 @@ export class Probes {
       if (!(await desk.probe(node, order, limited(TAKEN_MILLISECONDS)))) return { outcome: 'silent' };
       const request = await unlessAborted(said.promise, limited(SAID_MILLISECONDS), () => undefined);
       if (request === undefined) return { outcome: 'silent' };
-      const { milliseconds, failure } = request;
-      if (failure !== undefined) return { outcome: 'failed', milliseconds, ...failure };
-      if ((await uploads.grants.finished(claim)) !== undefined) return { outcome: 'stored', milliseconds };
+      const { failure, ...own } = request;
+      if (failure !== undefined) return { outcome: 'failed', ...own, ...failure };
+      if ((await uploads.grants.finished(claim)) !== undefined) return { outcome: 'stored', ...own };
       const message = 'the agent says that it was stored, and the store does not have it';
-      return { outcome: 'failed', milliseconds, code: 'object-missing', message };
+      return { outcome: 'failed', ...own, code: 'object-missing', message };
     } finally {
       this.#running.delete(id);
       await own.finish();

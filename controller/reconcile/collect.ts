@@ -126,8 +126,7 @@ function isNews({ status }: NodeCapture, live: LiveCapture, said: Said): boolean
 function collected(state: AgentState, live: LiveCapture): Said {
   const end = live.session?.end;
   const base = { type: 'Collected', status: 'False' } as const;
-  if (state.kind === 'ended' && end?.outcome === 'complete')
-    return { ...base, status: 'True', reason: 'Complete', message: completed(live) };
+  if (state.kind === 'ended' && end?.outcome === 'complete') return { ...base, status: 'True', ...completed(live) };
   if (state.kind === 'gone' && state.why === 'AgentSilent') {
     const message =
       live.session === undefined
@@ -141,13 +140,14 @@ function collected(state: AgentState, live: LiveCapture): Said {
   return { ...base, reason: message === DEADLINE ? 'DeadlinePassed' : 'Stopped', message };
 }
 
-const CUT_SHORT: ReadonlySet<string | undefined> = new Set(['failed', 'timeout', 'aborted']);
+const GIVEN_UP: ReadonlySet<string | undefined> = new Set(['failed', 'timeout', 'aborted']);
 
 /** Names what was given up: the agent itself may be done all the same. */
-function completed({ progress: { collectors } }: LiveCapture): string {
-  const short = collectors.filter(({ outcome }) => CUT_SHORT.has(outcome));
-  if (short.length === 0) return 'the agent has collected all it was asked for';
-  return `the agent is done, but was cut short: ${short.map(({ name, outcome }) => `${name} (${outcome})`).join(', ')}`;
+function completed({ progress: { collectors } }: LiveCapture): Pick<Said, 'reason' | 'message'> {
+  const without = collectors.filter(({ outcome }) => GIVEN_UP.has(outcome));
+  if (without.length === 0) return { reason: 'Complete', message: 'the agent has collected all it was asked for' };
+  const names = without.map(({ name, outcome }) => `${name} (${outcome})`).join(', ');
+  return { reason: 'Incomplete', message: `the agent has collected all it was asked for, but ${names}` };
 }
 
 function progress(capture: NodeCapture, live: LiveCapture, said: Said) {

@@ -24,8 +24,7 @@ export const seal: PhaseFunction = async (capture, context) => {
   const head = await opened.seal(complete ? 'complete' : 'aborted', gaps, footprintOf(capture.spec.node));
   const phase =
     capture.spec.cancel === true && closeOutcome(opened.chain.statements) !== 'complete' ? 'Cancelled' : 'Sealed';
-  const { url } = opened.store;
-  const message = `impound verify ${url} --head ${head.sequence}:${head.sha256}`;
+  const message = `impound verify ${capture.metadata.name} --head ${head.sequence}:${head.sha256} --key PUBLIC-KEY`;
   const said: Said = {
     type: 'Sealed',
     status: 'True',

@@ -31,6 +31,7 @@ const MAX_COLLECTORS = 100;
 const MAX_GROUPS = 300;
 const MAX_GAP_NAMES = 1000;
 const MAX_FOOTPRINT = 10_000;
+const MAX_RUNTIMES = 32;
 
 const line = z.string().max(MAX_TEXT);
 const name = z.string().max(MAX_NAME);
@@ -104,6 +105,8 @@ export const probedRequest = z.object({
   milliseconds: z.int().min(0).max(600_000),
   /** Why nothing was stored, where nothing was: in ImpoundError's codes, and for people. */
   failure: z.object({ code: z.string().max(100), message: line }).optional(),
+  /** Sockets of container runtimes at which somebody listens, as the agent sees them. */
+  runtimes: z.array(line).max(MAX_RUNTIMES).readonly().optional(),
 });
 
 export const sessionRequest = z.object({

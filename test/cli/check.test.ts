@@ -10,10 +10,13 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 import { MOTO_COMPONENTS, startMoto } from '../testbed/moto.ts';
 import { makeBucket, type S3, S3_COMPONENTS, startS3 } from '../testbed/s3.ts';
 
+type Person = Pick<S3, 'accessKeyId' | 'secretAccessKey'> & Partial<Pick<S3, 'region'>>;
+
 /** As a person with these AWS credentials in the environment. */
-function check({ accessKeyId, secretAccessKey, region }: S3, words: readonly string[]): Promise<Ran> {
+function check({ accessKeyId, secretAccessKey, region }: Person, words: readonly string[]): Promise<Ran> {
   const [program = '', ...args] = cliCommand(['check', ...words]);
-  const keys = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region };
+  const where = region === undefined ? {} : { AWS_REGION: region };
+  const keys = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, ...where };
   const child = spawn(program, args, { env: { PATH: process.env.PATH, NO_COLOR: '1', ...keys }, timeout: 60_000 });
   return new Promise((resolve) => {
     const [out, err]: [Buffer[], Buffer[]] = [[], []];
@@ -56,6 +59,19 @@ test('a bucket that lacks something: the remedy stands below it, and the store i
   assert.equal(open.code, 0);
   assert.match(open.stdout, /^! Object Lock +off: whoever may delete/m);
   assert.match(open.stdout, /can take evidence, with 2 warnings\n$/);
+});
+
+test('a server that is not AWS has a region without a word; for AWS it is asked for', async (t) => {
+  if (!needs(t, ...S3_COMPONENTS)) return;
+  const { accessKeyId, secretAccessKey, endpoint, makeBucket: make } = await startS3(t);
+  await make({ name: 'evidence' });
+  const person = { accessKeyId, secretAccessKey };
+  const there = await check(person, ['--store', 's3://evidence', '--endpoint', endpoint]);
+  assert.equal(there.code, 0, there.stdout + there.stderr);
+  assert.match(there.stdout, /^✔ region +us-east-1/m);
+  const aws = await check(person, ['--store', 's3://evidence']);
+  assert.equal(aws.code, 2, aws.stdout + aws.stderr);
+  assert.match(aws.stdout, /^✘ reachable +nothing says in which AWS region evidence is: give --region/m);
 });
 
 test('a server that takes wrong bytes is refused', async (t) => {

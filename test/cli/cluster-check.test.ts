@@ -1,6 +1,7 @@
 // impound check of a cluster: all well, and each thing that is not, with the exit status that a script sees.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -108,6 +109,7 @@ scenario('all is well, and each row says what was tried', async (bed) => {
   assert.match(find(checked, 'at work', 'ok').seen, /^all 3 at the controller$/);
   assert.match(find(checked, 'clocks', 'ok').seen, /within \d+ ms/);
   assert.match(find(checked, 'way to store', 'ok').seen, /^3 stored a trial object from there/);
+  assert.match(find(checked, 'runtime', 'ok').seen, /^a container runtime answers on 3 nodes$/);
   const shown = await bed.run(bed.rita, 'check', '--node', 'node2');
   assert.equal(shown.code, 0, shown.stdout + shown.stderr);
   assert.match(shown.stdout, /^agent of node2\n.*pods +the node has a ready agent\n/m);
@@ -227,6 +229,17 @@ scenario('an agent that hangs, one that is gone, and a node without one', async 
   assert.equal((await bed.check(bed.rita, '--node', 'node1')).code, 0);
   const stranger = await bed.check(bed.rita, '--node', 'nod1');
   assert.match(find(stranger, 'nod1', 'trouble').seen, /no such node; did you mean node1/);
+});
+
+scenario('a runtime that is not where the agent looks for it is said before there is a capture', async (bed) => {
+  const { containerd = '' } = bed.impound.cluster.nodes.find(({ name }) => name === 'node1') ?? {};
+  await rename(containerd, `${containerd}.away`);
+  const checked = await bed.check(bed.rita, '--node', 'node1');
+  await rename(`${containerd}.away`, containerd);
+  const { seen, remedy } = find(checked, 'runtime', 'warning');
+  assert.match(seen, /^node1: no container runtime answers its agent/);
+  assert.match(remedy ?? '', /--agent-arg=--containerd=SOCKET/);
+  assert.match(find(await bed.check(bed.rita, '--node', 'node1'), 'runtime', 'ok').seen, /on 1 node$/);
 });
 
 scenario('a store that is away is said by the controller, and by each node', async (bed) => {

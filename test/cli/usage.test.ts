@@ -58,6 +58,16 @@ test('wrong words and bad input', async (t) => {
   });
 });
 
+test('a folder with a bundle in it, as pull makes it, is no bundle: that one is named', async (t) => {
+  const home = await temporaryFolder(t);
+  await mkdir(join(home, 'drill/01a2/custody'), { recursive: true });
+  for (const folder of ['drill', './drill']) {
+    const ran = await cli(['verify', folder], { home, cwd: home });
+    assert.equal(ran.code, 2);
+    assert.match(ran.stderr, /drill is a folder with bundles in it.* name the bundle, drill\/01a2 \[not-a-bundle\]$/m);
+  }
+});
+
 test('a store that may not be written says so', { skip: needsRoot }, async (t) => {
   const home = await temporaryFolder(t);
   await chmod(home, 0o777);

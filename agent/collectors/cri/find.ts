@@ -35,7 +35,7 @@ export async function findRuntimes(context: NodeContext): Promise<Runtimes> {
 
 interface Kind<T> {
   readonly name: string;
-  readonly option: string;
+  readonly option: 'cri' | 'containerd';
   /** As /proc/PID/comm has it. */
   readonly programs: ReadonlySet<string>;
   readonly calls: string;
@@ -45,7 +45,7 @@ interface Kind<T> {
 
 const CRI: Kind<Cri> = {
   name: 'CRI runtime',
-  option: '--cri SOCKET',
+  option: 'cri',
   programs: new Set(['containerd', 'crio', 'k3s-server', 'k3s-agent', 'cri-dockerd']),
   calls: 'CRI, reading calls only',
   open: openCri,
@@ -54,7 +54,7 @@ const CRI: Kind<Cri> = {
 
 const CONTAINERD: Kind<Containerd> = {
   name: 'containerd',
-  option: '--containerd SOCKET',
+  option: 'containerd',
   programs: new Set(['containerd']),
   calls: "containerd's API, reading calls only",
   open: openContainerd,
@@ -107,6 +107,7 @@ async function silence(
   sockets: readonly string[],
 ): Promise<GapReport> {
   const tried = sockets.map((socket) => `unix://${socket}`).join(', ');
+  const how = `name its socket with ${context.namedBy(option)}`;
   const nobody = `no ${name} answers at ${tried || 'any socket'}`;
   const processes = await context.walk.index().catch((error: unknown) => {
     context.log.debug('the walk over /proc failed', { error: describeError(error) });
@@ -114,11 +115,6 @@ async function silence(
   });
   // one in a container is another engine, with containers of its own
   const running = processes.find(({ comm, container }) => programs.has(comm) && container?.containerId === undefined);
-  if (running === undefined)
-    return gap('absent', name, `${nobody}; where it listens elsewhere, name its socket with ${option}`);
-  return gap(
-    'failed',
-    name,
-    `${nobody}, and ${running.comm} runs as pid ${running.pid}: name its socket with ${option}`,
-  );
+  if (running === undefined) return gap('absent', name, `${nobody}; where it listens elsewhere, ${how}`);
+  return gap('failed', name, `${nobody}, and ${running.comm} runs as pid ${running.pid}: ${how}`);
 }

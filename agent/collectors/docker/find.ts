@@ -5,8 +5,6 @@ import type { NodeContext } from '../../context.ts';
 import { type DockerEngine, openDocker } from '../../runtime/docker.ts';
 import { engineGap } from './gaps.ts';
 
-const HOW = 'where it listens elsewhere, name its socket with --docker SOCKET';
-
 /** The first that answers, and a gap for each before it that is there and does not; one gap where none is there. */
 export async function findEngine(
   context: NodeContext,
@@ -26,9 +24,11 @@ export async function findEngine(
   if (gaps.length > 0) return { gaps };
   const tried = context.dockerSockets.map((socket) => `unix://${socket}`).join(', ');
   const silence = `no Docker engine answers at ${tried || 'any socket'}`;
+  const how = `name its socket with ${context.namedBy('docker')}`;
   const running = (await context.walk.index()).find(({ comm }) => comm === 'dockerd');
-  if (running === undefined) return { gaps: [gap('absent', 'Docker engine', `${silence}; ${HOW}`)] };
-  const where = `${silence}, and dockerd runs as pid ${running.pid}: name its socket with --docker SOCKET`;
+  if (running === undefined)
+    return { gaps: [gap('absent', 'Docker engine', `${silence}; where it listens elsewhere, ${how}`)] };
+  const where = `${silence}, and dockerd runs as pid ${running.pid}: ${how}`;
   return { gaps: [gap('failed', 'Docker engine', where)] };
 }
 

@@ -58,7 +58,8 @@ export function printPulled(
     write(`access  entry ${access.sequence} of the custody chain`);
     write(`head    ${access.sequence}:${access.sha256}`);
   }
-  if (!only && troubles.length === 0) write(`next    ${program} verify ${pulled.path} --key PUBLIC-KEY`);
+  const head = access === undefined ? '' : ` --head ${access.sequence}:${access.sha256}`;
+  if (!only && troubles.length === 0) write(`next    ${program} verify ${pulled.path} --key PUBLIC-KEY${head}`);
   write(
     troubles.length === 0
       ? styled(

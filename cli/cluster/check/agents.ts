@@ -1,5 +1,6 @@
 // The agents: on every node a pod that is ready, which asks the controller for work, has the time, and reaches the store.
 import type { CheckedAgent } from '../../../protocol/index.ts';
+import { counted } from '../../terminal/text.ts';
 import type { Connection } from '../connect.ts';
 import { agentPods, agentSet, isReady, type PodObject, troubleOf } from '../diagnosis.ts';
 import { isNodeReady, type NodeObject } from '../node.ts';
@@ -74,6 +75,7 @@ export async function agentFindings(
           ...clockFindings(places),
           ...versionFindings(places, reply.value.replica.software),
           ...wayFindings(places),
+          ...runtimeFindings(places),
         ]
       : [unknown('at work', reply.kind === 'failed' ? 'the controller could not be asked' : reply.text, reply.remedy)]),
   ];
@@ -200,6 +202,23 @@ function wayFindings(places: readonly Place[]): readonly Finding[] {
     stored.length === 0 ? [] : [ok('way to store', `${stored.length} stored a trial object from there, in ${range}`)];
   const away = busy === 0 ? [] : [ok('way to store', `${busy} at a capture, whose evidence takes it`)];
   return [...well, ...away, ...together(wrong)];
+}
+
+/** Of agents that were asked: without its runtime a capture has no container of the node. */
+function runtimeFindings(places: readonly Place[]): readonly Finding[] {
+  const asked = places.flatMap(({ node, heard }) =>
+    heard?.store !== undefined && 'runtimes' in heard.store && heard.store.runtimes !== undefined
+      ? [{ node, runtimes: heard.store.runtimes }]
+      : [],
+  );
+  const without = asked.filter(({ runtimes }) => runtimes.length === 0);
+  const well = asked.length - without.length;
+  const seen = 'no container runtime answers its agent: a capture would have no containers';
+  const remedy = 'name the socket: "impound install --agent-arg=--containerd=SOCKET" (docs/install.md)';
+  return [
+    ...(well === 0 ? [] : [ok('runtime', `a container runtime answers on ${counted(well, 'node')}`)]),
+    ...together(without.map(({ node }) => [node, warning('runtime', seen, remedy)])),
+  ];
 }
 
 /** Nodes of which the same is to be said are one row. */

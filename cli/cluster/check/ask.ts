@@ -139,6 +139,8 @@ async function read(client: ControllerClient, trial: { readonly json?: object } 
 function problemOf(error: unknown): Problem {
   const text = describeError(error);
   const code = error instanceof ImpoundError ? error.code : undefined;
+  const [said = text, way] = text.split(/: (?=use a context )/);
+  if (way !== undefined) return { kind: 'unknown', text: said, remedy: `${way} (docs/install.md, "Who may what")` };
   if (code === 'api-denied' || code === 'controller-denied') {
     const [seen = text] = text.split(/\. (?=Ask )/);
     return { kind: 'unknown', text: seen, remedy: 'the role impound-responder has all of it' };

@@ -93,7 +93,8 @@ async function replicaFindings(connection: Connection): Promise<readonly Finding
   );
   if (nodes.length >= 2) return [ok(name, seen), ...troubled, ...restarted];
   const why = 'where that node is the suspect, nobody can capture it';
-  const remedy = `let another run elsewhere: kubectl -n ${namespace} scale deployment/impound-controller --replicas=2`;
+  const scale = `let another run elsewhere: kubectl -n ${namespace} scale deployment/impound-controller --replicas=2`;
+  const remedy = pods.length < 2 ? scale : 'see the other one below';
   return [(nodes.length === 0 ? trouble : warning)(name, `${seen}: ${why}`, remedy), ...troubled, ...restarted];
 }
 

@@ -63,6 +63,8 @@ async function reach(probe: Probe): Promise<CheckFinding> {
   const answer = probe.answer();
   if (answer !== undefined) return ok(`it answers, after ${Math.round(answer.received - answer.sent)} ms`);
   const { refused } = probe.found;
+  // without one nothing was sent
+  if (refused instanceof ImpoundError && refused.code === 'store-region') return explain(refused, probe);
   const message = refused instanceof ImpoundError ? refused.message : String(refused);
   throw new ImpoundError('store-unreachable', message, { operation: 'check store', cause: refused });
 }

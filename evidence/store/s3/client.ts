@@ -6,10 +6,13 @@ const CONNECT_MILLISECONDS = 5000;
 /** Without a byte either way. */
 const SILENCE_MILLISECONDS = 30_000;
 const SOCKETS = 64;
+/** What servers other than AWS call theirs unless they are told otherwise, and what other clients take. */
+const USUAL_REGION = 'us-east-1';
 
 export interface S3Access {
   /** Of a server that speaks S3; else AWS, or AWS_ENDPOINT_URL_S3. */
   readonly endpoint?: string;
+  /** Else what the SDK finds, and for a server that is not AWS us-east-1 where it finds none. */
   readonly region?: string;
   /** Else what the SDK finds: environment, profile, web identity, Pod Identity, instance. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
@@ -19,7 +22,7 @@ export function s3Client({ endpoint, region, credentials }: S3Access): S3Client 
   const elsewhere = endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
   const client = new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
+    ...(region !== undefined ? { region } : elsewhere !== undefined ? { region: usualRegion } : {}),
     ...(credentials === undefined ? {} : { credentials }),
     // servers other than AWS have no name for each bucket
     forcePathStyle: elsewhere !== undefined,
@@ -44,4 +47,12 @@ export function s3Client({ endpoint, region, credentials }: S3Access): S3Client 
     { step: 'build', name: 'knownPayloadHash' },
   );
   return client;
+}
+
+async function usualRegion(): Promise<string> {
+  try {
+    return await new S3Client({}).config.region();
+  } catch {
+    return USUAL_REGION;
+  }
 }

@@ -112,6 +112,8 @@ export function s3Error(error: unknown, { action, bucket, key }: Request, clock 
       'store-credentials',
       `no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret`,
     );
+  if (message === 'Region is missing')
+    return made('store-region', `nothing says in which AWS region ${bucket} is: give --region, or set AWS_REGION`);
   const region = failure.header('x-amz-bucket-region') ?? /expecting ['"]([a-z0-9-]+)['"]/.exec(message)?.[1];
   if (status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed')
     return made('store-region', `${bucket} is in ${region ?? 'another region'}: set AWS_REGION to that`);

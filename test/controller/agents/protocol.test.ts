@@ -135,8 +135,9 @@ scenario('whatever is said twice is there once', async (bed) => {
     [200, 200],
   );
   const capture = await bed.sealed('twice');
-  const told = capture.status?.conditions?.find(({ type }) => type === 'Collected')?.message ?? '';
-  assert.match(told, /cut short: host \(timeout\)/);
+  const collected = capture.status?.conditions?.find(({ type }) => type === 'Collected');
+  assert.deepEqual([collected?.status, collected?.reason], ['True', 'Incomplete']);
+  assert.match(collected?.message ?? '', /, but host \(timeout\)$/);
   assert.ok([404, 409].includes((await ask(`/agent/v1/captures/${uid}/end`, ending)).status));
   const entries = await bed.chain(capture);
   assert.deepEqual(refusalsOn(entries), {});
