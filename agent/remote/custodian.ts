@@ -33,10 +33,13 @@ export interface RemoteCustodianOptions {
   readonly stop: (reason: string) => void;
 }
 
-/** Grants are waited for by whoever sends; so several requests at once, each with what has gathered meanwhile. */
-const GRANTS = { requests: 4, milliseconds: 0, firstAlone: true };
+/**
+ * Grants are waited for by whoever sends: each request takes what has gathered meanwhile, and one that is slow, since the store
+ * is, has others beside it. As a rule there is one, since another is another connection.
+ */
+const GRANTS = { requests: 4, milliseconds: 0, beside: 500, firstAlone: true };
 /** An entry names what was stored in the last second. */
-const RECORDS = { requests: 1, milliseconds: 1000, firstAlone: false };
+const RECORDS = { requests: 1, milliseconds: 1000, beside: 0, firstAlone: false };
 
 export class RemoteCustodian implements Custodian {
   readonly #options: RemoteCustodianOptions;

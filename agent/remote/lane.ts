@@ -1,5 +1,4 @@
 // Gathers calls to the controller, so that a thousand small artefacts are some requests and not three thousand.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, ImpoundError } from '../../evidence/index.ts';
 import { type AgentCall, type CallResult, MAX_CALLS, MAX_CALLS_BYTES } from '../../protocol/index.ts';
 
@@ -9,6 +8,8 @@ export interface LaneOptions {
   readonly requests: number;
   /** Between the beginnings of two requests, so that more is gathered. */
   readonly milliseconds: number;
+  /** Another request is sent beside those under way when the last one is not answered after so many milliseconds. */
+  readonly beside: number;
   /** What leads to a node's first evidence is asked for alone, and nothing else before it is stored or a moment has passed. */
   readonly firstAlone: boolean;
 }
@@ -37,14 +38,17 @@ export class CallLane {
   readonly #options: LaneOptions;
   readonly #waiting: Waiting[] = [];
   #free: number;
-  #last = Number.NEGATIVE_INFINITY;
+  /** When the last request was begun; what is to be gathered is gathered before the first one, too. */
+  #last: number;
   #hurry = false;
+  #early: NodeJS.Timeout | undefined;
   /** What leads to the first evidence goes alone: its first call, and then only the one that reports it. */
   #first: 'asking' | 'reporting' | 'over';
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.#free = options.requests;
+    this.#last = options.milliseconds > 0 ? performance.now() : Number.NEGATIVE_INFINITY;
     this.#first = options.firstAlone ? 'asking' : 'over';
   }
 
@@ -64,18 +68,28 @@ export class CallLane {
   }
 
   async #run(): Promise<void> {
-    const alone = this.#first !== 'over' && this.#free < this.#options.requests;
+    const { requests, milliseconds, beside } = this.#options;
+    const isOther = this.#free < requests;
+    const alone = this.#first !== 'over' && isOther;
     if (this.#free === 0 || alone || !this.#waiting.some((one) => this.#mayGo(one))) return;
+    const apart = this.#hurry ? 0 : milliseconds;
+    const early = this.#last + (isOther ? Math.max(apart, beside) : apart) - performance.now();
+    if (early > 0) return this.#runIn(early);
     this.#free--;
+    this.#last = performance.now();
     try {
-      const early = this.#last + this.#options.milliseconds - performance.now();
-      if (early > 0 && !this.#hurry) await sleep(early);
-      this.#last = performance.now();
       await this.#send(this.#take());
     } finally {
       this.#free++;
     }
     void this.#run();
+  }
+
+  #runIn(milliseconds: number): void {
+    this.#early ??= setTimeout(() => {
+      this.#early = undefined;
+      void this.#run();
+    }, milliseconds);
   }
 
   #mayGo({ call }: Waiting): boolean {

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { describeError, type Logger, type Patience, retrying } from '../../evidence/index.ts';
 import {
   type AgentCall,
@@ -32,7 +33,8 @@ const PROBE_PATIENCE = { milliseconds: 10_000 };
 const FAREWELL_MILLISECONDS = 20_000;
 /** Where only a person can help. */
 const HOPELESS_MILLISECONDS = 2000;
-const AUTHORITY_MILLISECONDS = 10_000;
+/** Files that others change are looked at again after this. */
+const KEPT_MILLISECONDS = 10_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Of a chain of replicas that each name another. */
 const MAX_REDIRECTS = 3;
@@ -77,7 +79,12 @@ export interface Answered {
 export async function openLink(options: LinkOptions): Promise<Link> {
   const { url, ca, token, software, log, localAddress, probe } = options;
   const service = new URL(url);
-  const authority = await authorityOf(ca);
+  const [authority, bearer] = [keptFile(ca), keptFile(token)];
+  await authority.text().catch((cause: unknown) => {
+    const message = `cannot read the controller's authority ${ca}: ${describeError(cause)}`;
+    throw linkError('controller-refused', message, cause);
+  });
+  const trusted = trusting(authority);
   const agent = new Agent({ keepAlive: true, maxSockets: 16, ...(localAddress === undefined ? {} : { localAddress }) });
   const troubled = trouble({ url: service, ca, log });
   /** The replica that leads, as far as it is known; else whichever the service leads to. */
@@ -91,6 +98,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
         troubled.over();
         return answer;
       } catch (error) {
+        if (error instanceof Refused && error.status === 401) bearer.forget(); // it may have been changed just now
         const named = error instanceof Refused && error.status === 421 ? error.leader : undefined;
         if (named === undefined || redirects >= MAX_REDIRECTS) {
           leader = undefined;
@@ -105,7 +113,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const send = async (sent: Sent): Promise<unknown> => {
     const bytes = Buffer.from(JSON.stringify(sent.body));
     const headers = {
-      authorization: `Bearer ${(await readFile(token, 'utf8')).trim()}`,
+      authorization: `Bearer ${(await bearer.text()).trim()}`,
       'content-type': 'application/json',
       'content-length': bytes.length,
       'user-agent': software,
@@ -115,7 +123,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       method: 'POST',
       headers,
       agent,
-      ca: await authority(),
+      ...(await trusted()),
       // also while it connects
       timeout: sent.milliseconds,
       // a replica is asked by its address; its certificate has the service's name
@@ -174,20 +182,40 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   };
 }
 
-/** Read again from time to time: it is changed for another before its certificates are. Throws where it cannot be read. */
-async function authorityOf(file: string): Promise<() => Promise<string>> {
-  const read = (): Promise<string> =>
-    readFile(file, 'utf8').catch((cause: unknown) => {
-      const message = `cannot read the controller's authority ${file}: ${describeError(cause)}`;
-      throw linkError('controller-refused', message, cause);
-    });
-  let known = await read();
-  let at = performance.now();
-  return async () => {
-    if (performance.now() - at > AUTHORITY_MILLISECONDS) {
-      known = await read().catch(() => known); // it may be half-way to the next one
+interface KeptFile {
+  /** Throws where it cannot be read, and never could. */
+  text(): Promise<string>;
+  /** The next one reads it. */
+  forget(): void;
+}
+
+/** Read again from time to time; one that is being changed for another is what it was until then. */
+function keptFile(file: string): KeptFile {
+  let known: string | undefined;
+  let at = Number.NEGATIVE_INFINITY;
+  return {
+    async text() {
+      if (known !== undefined && performance.now() - at < KEPT_MILLISECONDS) return known;
+      try {
+        known = await readFile(file, 'utf8');
+      } catch (error) {
+        if (known === undefined) throw error;
+      }
       at = performance.now();
-    }
+      return known;
+    },
+    forget() {
+      known = undefined;
+    },
+  };
+}
+
+/** What a connection is made with: parsed once, since an agent may make dozens. */
+function trusting(authority: KeptFile): () => Promise<{ readonly ca: string; readonly secureContext: SecureContext }> {
+  let known: { readonly ca: string; readonly secureContext: SecureContext } | undefined;
+  return async () => {
+    const ca = await authority.text();
+    if (known?.ca !== ca) known = { ca, secureContext: createSecureContext({ ca }) };
     return known;
   };
 }

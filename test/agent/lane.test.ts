@@ -22,7 +22,7 @@ function laneOf(requests: string[][], firstAlone: boolean): CallLane {
     await sleep(20);
     return calls.map(() => ({ ok: true, value: null }));
   };
-  return new CallLane({ send, requests: 4, milliseconds: 0, firstAlone });
+  return new CallLane({ send, requests: 4, milliseconds: 0, beside: 0, firstAlone });
 }
 
 test('the first evidence is asked for and reported before anything else is asked', async () => {
@@ -48,4 +48,24 @@ test('where nothing goes alone, what is asked in one turn goes together', async 
   const lane = laneOf(requests, false);
   await Promise.all(['a', 'b'].map((path) => lane.ask(grant(path))));
   assert.deepEqual(requests, [['grant-object a', 'grant-object b']]);
+});
+
+test('what is asked meanwhile waits for the answer, and no longer than a moment', async () => {
+  const requests: string[][] = [];
+  const slow = Promise.withResolvers<void>();
+  const send = async (calls: readonly AgentCall[]): Promise<readonly CallResult[]> => {
+    requests.push(calls.map((call) => ('path' in call ? call.path : '')));
+    if (requests.length === 3) await slow.promise;
+    return calls.map(() => ({ ok: true, value: null }));
+  };
+  const lane = new CallLane({ send, requests: 4, milliseconds: 0, beside: 50, firstAlone: false });
+  const ask = (path: string): Promise<unknown> => lane.ask(grant(path));
+  await ask('a');
+  await ask('b');
+  const waiting = ask('c');
+  await sleep(0);
+  await Promise.all(['d', 'e'].map(ask));
+  assert.deepEqual(requests, [['a'], ['b'], ['c'], ['d', 'e']]);
+  slow.resolve();
+  await waiting;
 });

@@ -22,12 +22,14 @@ interface Asked {
   readonly logged: string[];
   /** Of the agent. */
   readonly ca: string;
+  /** Its file. */
+  readonly token: string;
   readonly serve: (authority: Authority, days?: number, name?: string) => Promise<void>;
   readonly ending: AbortController;
 }
 
 /** A controller of the test's own, its answers by `answer`, and a link to it that trusts `known`. */
-async function start(t: TestContext, answer: () => Reply): Promise<Asked> {
+async function start(t: TestContext, answer: (token: string | undefined) => Reply): Promise<Asked> {
   const own = join(folder, randomBytes(4).toString('hex'));
   const tls = { cert: `${own}.crt`, key: `${own}.key` };
   const [ca, token] = [`${own}.ca`, `${own}.token`];
@@ -40,7 +42,7 @@ async function start(t: TestContext, answer: () => Reply): Promise<Asked> {
   await copyFile(known.ca, ca);
   await writeFile(token, 'a.b.c');
   const routes: Route[] = ['poll', 'captures/{uid}/calls'].map((path) => ({
-    ...{ method: 'POST', path: `/agent/v1/${path}`, name: path, handle: () => Promise.resolve(answer()) },
+    ...{ method: 'POST', path: `/agent/v1/${path}`, name: path, handle: async (call) => answer(call.token) },
   }));
   const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
   // its clock stands where all certificates are good, so that it takes what it is given
@@ -56,7 +58,7 @@ async function start(t: TestContext, answer: () => Reply): Promise<Asked> {
     link.close();
     await server.close(0);
   });
-  return { link, logged, ca, serve, ending };
+  return { link, logged, ca, token, serve, ending };
 }
 
 const NOTHING = (): Reply => ({ json: { version: 'v1', capture: null } });
@@ -123,6 +125,20 @@ test('a certificate for another name is said to be one', async (t) => {
   await serve(known, 30, 'DNS:elsewhere');
   const { message } = await until(6, untrusted(link));
   assert.match(message, /is not for the name that this agent calls it by.*ERR_TLS_CERT_ALTNAME_INVALID/);
+});
+
+test('a token is read once for many requests, and again where it is not taken', async (t) => {
+  let taken = 'a.b.c';
+  const { link, token } = await start(t, (sent) => {
+    if (sent !== taken) throw new Problem(401, 'unauthenticated', 'another one is expected');
+    return NOTHING();
+  });
+  await poll(link);
+  await writeFile(token, 'd.e.f');
+  await poll(link);
+  taken = 'd.e.f';
+  assert.equal((await refused(link)).code, 'controller-denied');
+  await poll(link);
 });
 
 test('a token that is not taken: the pod is to be replaced; one that is told to end does not insist', async (t) => {
