@@ -3,11 +3,11 @@ import { setFlagsFromString } from 'node:v8';
 
 /**
  * Chunks of evidence live for a moment, but their memory is given back only when V8 collects the young objects that
- * stand for them: with room for few of those it does so often. To be called before the first large allocation.
+ * stand for them: with room for few of those, which is kept as small as it begins, it does so often. To be called before
+ * the first large allocation.
  */
 export function boundMemory(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
-  setFlagsFromString('--max-semi-space-size=2');
 }
 
 /**
