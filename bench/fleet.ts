@@ -8,7 +8,7 @@ import { startFleetBed } from './fleet/bed.ts';
 import { capturing } from './fleet/capturing.ts';
 import { startCrew } from './fleet/crew.ts';
 import type { Fleet } from './fleet/fleet.ts';
-import { keepAlive, makeHollowNodes } from './fleet/nodes.ts';
+import { keepReporting, makeHollowNodes } from './fleet/nodes.ts';
 import { returning } from './fleet/returning.ts';
 import type { Measured } from './measure.ts';
 
@@ -23,7 +23,8 @@ export async function measureFleet(count: number): Promise<readonly Measured[]> 
     const bed = await startFleetBed({ after: (end) => void ends.push(end) });
     const nodes = await makeHollowNodes(bed.impound, count);
     const names = nodes.map(({ name }) => name);
-    ends.push(keepAlive(bed.impound.cluster.api, names));
+    ends.push(keepReporting(bed.impound.cluster.api, names));
+    await bed.calm();
     const fleet: Fleet = { bed, names, crew: await startCrew(bed, nodes) };
     await fleet.crew.polling(0, FIRST_SECONDS);
     return [

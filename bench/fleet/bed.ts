@@ -33,6 +33,8 @@ export interface FleetBed {
   controller(replica: Replica): Daemon;
   /** The replica that leads; waits for one. */
   leader(): Promise<Replica>;
+  /** Ends what a cluster needs for pods to be placed and run, when none are any more: it shares the machine with who is measured. */
+  calm(): Promise<void>;
   /** Those that the service leads to. */
   serve(replicas: readonly Replica[]): Promise<void>;
   /** Answered over HTTPS: "/metrics". */
@@ -89,10 +91,14 @@ export async function startFleetBed(scope: Scope): Promise<FleetBed> {
       await sleep(LOOK_MILLISECONDS);
     }
   };
+  const calm = async (): Promise<void> => {
+    const { controllerManager, nodes } = cluster;
+    await Promise.all([controllerManager, ...nodes.map(({ kubelet }) => kubelet)].map((daemon) => daemon.kill()));
+  };
   await leader();
   return {
     impound: { ...impound, s3: { ...impound.s3, endpoint } },
-    ...{ leader, serve, urls, storeLog },
+    ...{ leader, calm, serve, urls, storeLog },
     controller: (replica) => running[replica],
     audit: join(cluster.directory, 'control', 'log', 'audit'),
   };

@@ -12,7 +12,8 @@ import { type Fleet, memoryRow, metrics, row, seconds } from './fleet.ts';
 import { apiRequests, createdAt, forgetPeak, useOf } from './gauge.ts';
 
 const AT_ONCE = 50;
-const ALONE = 5;
+/** So many that a late one is seen, and that the controller has done it before, as one that has led for long. */
+const ALONE = 20;
 const PATIENCE_MILLISECONDS = 180_000;
 /** Each look is a request that the API server has to answer beside those that are measured. */
 const LOOK_MILLISECONDS = 1000;

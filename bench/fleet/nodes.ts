@@ -1,5 +1,5 @@
-// Hollow nodes: Node, Lease and agent pod as the API server has them of a real one, with the token that a kubelet would have
-// asked for, and their heartbeats. Nothing runs on them.
+// Hollow nodes: Node and agent pod as the API server has them of a real one, with the token that a kubelet would have asked for,
+// and their reports. Nothing runs on them.
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,8 +14,6 @@ type Api = Impound['cluster']['api'];
 /** As many as the bed's client to the API server has connections, twice. */
 const AT_ONCE = 8;
 const TOKEN_SECONDS = 7200;
-/** A kubelet renews its lease each 10 s; the node counts as lost after 50. */
-const LEASE_SECONDS = 20;
 /** As a kubelet reports its status where nothing changes. */
 const STATUS_SECONDS = 300;
 const TICK_MILLISECONDS = 1000;
@@ -23,7 +21,6 @@ const TICK_MILLISECONDS = 1000;
 const IMAGES = 50;
 
 const NODES = '/api/v1/nodes';
-const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';
 
 export interface HollowNode {
   readonly name: string;
@@ -50,23 +47,21 @@ export async function makeHollowNodes({ cluster, namespace }: Impound, count: nu
     const asked = { spec: { audiences: [AGENT_AUDIENCE], expirationSeconds: TOKEN_SECONDS, ...bound } };
     const { status } = (await api('POST', `${accounts}/impound-agent/token`, asked)) as { status: { token: string } };
     await writeFile(join(folder, name), status.token);
-    const lease = { holderIdentity: name, leaseDurationSeconds: 40, renewTime: microtime() };
-    await api('POST', LEASES, { metadata: { name }, spec: lease });
   };
   await forEachBounded(names, AT_ONCE, make);
   return names.map((name) => ({ name, token: join(folder, name) }));
 }
 
-/** Their kubelets' part, until it is told to end. */
-export function keepAlive(api: Api, names: readonly string[]): () => Promise<void> {
+/**
+ * Their kubelets' part that controllers see, until it is told to end. Leases are not renewed: nothing of Impound looks at them, and
+ * what they cost the API server would be taken from those who are measured.
+ */
+export function keepReporting(api: Api, names: readonly string[]): () => Promise<void> {
   let turn = 0;
   let working: Promise<unknown> = Promise.resolve();
   const tick = async (): Promise<void> => {
     const at = turn++;
-    const due = (seconds: number) => names.filter((_, index) => index % seconds === at % seconds);
-    for (const name of due(LEASE_SECONDS))
-      await api('PATCH', `${LEASES}/${name}`, { spec: { renewTime: microtime() } });
-    for (const name of due(STATUS_SECONDS))
+    for (const name of names.filter((_, index) => index % STATUS_SECONDS === at % STATUS_SECONDS))
       await api('PATCH', `${NODES}/${name}/status`, { status: { conditions: conditions() } });
   };
   const timer = setInterval(() => {
@@ -131,10 +126,6 @@ function conditions(): readonly object[] {
   const well = ['MemoryPressure', 'DiskPressure', 'PIDPressure'].map((type) => ({ type, status: 'False' }));
   const all = [...well, { type: 'Ready', status: 'True' }];
   return all.map((condition) => ({ ...condition, ...times, reason: 'Hollow', message: 'nothing runs here' }));
-}
-
-function microtime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
 }
 
 function hex(bytes: number): string {
