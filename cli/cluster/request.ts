@@ -35,7 +35,10 @@ const LOCAL: readonly (readonly [string, (argv: CaptureArguments) => boolean])[]
 /** Throws `usage` and `unknown-collector`: all that can be wrong with the words. */
 export async function requestOf(argv: CaptureArguments, node: string, requestedBy: string): Promise<NodeCaptureSpec> {
   const local = LOCAL.filter(([, given]) => given(argv)).map(([option]) => option);
-  if (local.length > 0) throw usage(`${local.join(', ')}: only with --local; for a cluster the controller has its own`);
+  if (local.length > 0)
+    throw usage(
+      `${local.join(', ')}: only with --local; in a cluster it was settled by "impound install", agents' words with --agent-arg`,
+    );
   const { reason, recipient, encryption, collector, skip } = argv;
   if (reason === undefined) throw usage('say why the node is captured: --reason TEXT (kept in the custody chain)');
   if (recipient.length > 0 && encryption === 'none') throw usage('--recipient and --encryption none: give one of them');
