@@ -35,7 +35,7 @@ export interface GapReport extends Gap {
 export interface Limits {
   /** Bytes of content over all its artefacts, before compression. */
   readonly bytes: number;
-  /** Wall-clock seconds from its start until the engine aborts it. */
+  /** Seconds from its start until the engine aborts it; those in which the store was waited for do not count. */
   readonly seconds: number;
 }
 
@@ -50,6 +50,8 @@ export interface CollectContext {
   /** Aborts at the collector's deadline or when the capture is stopped. */
   readonly signal: AbortSignal;
   readonly limits: Limits;
+  /** Aborts when the collector has only so many seconds left until its deadline: time to store what was had. */
+  endsIn(seconds: number): AbortSignal;
   readonly log: Logger;
   /** The capture's phases as they begin, for what runs throughout it; ends when every other collector has. */
   readonly phases: AsyncIterable<string>;

@@ -5,6 +5,7 @@ import { type ArtefactWriter, describeError, within, zstdCompress } from '../evi
 import { type Artefact, type CollectContext, type Collector, gap } from './collector.ts';
 import type { CaptureOptions, CollectorResult } from './engine.ts';
 import { GapLog } from './gaps.ts';
+import { OwnTime } from './own-time.ts';
 
 /** Artefacts of one collector that are stored at once. */
 const ARTEFACTS_AT_ONCE = 4;
@@ -21,6 +22,7 @@ interface Run<Context extends CollectContext> {
   readonly options: CaptureOptions<Context>;
   readonly collector: Collector<Context>;
   readonly signal: AbortSignal;
+  readonly time: OwnTime;
   readonly gaps: GapLog;
   readonly stop: StopRace;
   artefacts: number;
@@ -34,16 +36,16 @@ export async function runCollector<Context extends CollectContext>(
   phases: AsyncIterable<string>,
   release: () => void,
 ): Promise<CollectorResult> {
-  const deadline = new AbortController();
-  const seconds = collector.limits.seconds;
-  const timer = collector.phase === 'throughout' ? undefined : setTimeout(() => deadline.abort(), seconds * 1000);
   // what runs throughout is ended by its phases, so that it sees the end of a capture that was stopped
-  const signal =
-    collector.phase === 'throughout' ? deadline.signal : AbortSignal.any([options.signal, deadline.signal]);
+  const isThroughout = collector.phase === 'throughout';
+  const time = new OwnTime(isThroughout ? Number.POSITIVE_INFINITY : collector.limits.seconds);
+  const deadline = time.butFor(0);
+  const signal = isThroughout ? deadline : AbortSignal.any([options.signal, deadline]);
   const run: Run<Context> = {
     options,
     collector,
     signal,
+    time,
     gaps: new GapLog(collector.name, options.session),
     stop: new StopRace(signal),
     artefacts: 0,
@@ -55,6 +57,7 @@ export async function runCollector<Context extends CollectContext>(
   const base: CollectContext = {
     signal,
     limits: collector.limits,
+    endsIn: (left) => time.butFor(left),
     log,
     phases,
     release,
@@ -72,7 +75,7 @@ export async function runCollector<Context extends CollectContext>(
     }
     outcome = failureOutcome(run, error);
   } finally {
-    clearTimeout(timer);
+    time.end();
   }
   // what this machine simply has not is no loss where there was something else
   if (outcome === 'complete' && run.gaps.count > 0) {
@@ -109,7 +112,9 @@ function failureOutcome<C extends CollectContext>(run: Run<C>, error: unknown): 
     run.gaps.add(gap('aborted', name, 'the capture was stopped before it had ended'));
     return 'aborted';
   }
-  run.gaps.add(gap('timeout', name, `not done after ${limits.seconds} s; what it had stored by then is kept`));
+  const waited = Math.round(run.time.waited / 1000);
+  const beside = waited > 0 ? ` beside ${waited} s in which the store was waited for` : '';
+  run.gaps.add(gap('timeout', name, `not done after ${limits.seconds} s${beside}; what it had stored by then is kept`));
   return 'timeout';
 }
 
@@ -157,7 +162,7 @@ async function store<C extends CollectContext>(run: Run<C>, artefact: Artefact):
     session: options.session,
     source: artefact.source,
   };
-  const writer = await custody(options.custodian.open(spec));
+  const writer = await custody(run, options.custodian.open(spec));
   const content = new BoundedContent(run, artefact);
   const { encoded } = artefact;
   const compress = encoded === undefined && artefact.path.endsWith('.zst');
@@ -174,7 +179,7 @@ async function store<C extends CollectContext>(run: Run<C>, artefact: Artefact):
     ...(encoded === undefined ? {} : { contentSize: encoded() }),
     ...(truncated === undefined ? {} : { truncated }),
   };
-  await custody(writer.close(end));
+  await custody(run, writer.close(end));
   run.artefacts++;
   if (failure instanceof Stopped) throw failure;
 }
@@ -185,7 +190,7 @@ async function write<C extends CollectContext>(
   bytes: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   for await (const chunk of bytes) {
-    await custody(writer.write(chunk));
+    await custody(run, writer.write(chunk));
     run.bytes += chunk.length;
     run.options.observe({ kind: 'stored', collector: run.collector.name, bytes: run.bytes });
   }
@@ -249,9 +254,9 @@ class BoundedContent<C extends CollectContext> implements AsyncIterable<Uint8Arr
   }
 }
 
-async function custody<T>(answer: Promise<T>): Promise<T> {
+async function custody<T, C extends CollectContext>(run: Run<C>, answer: Promise<T>): Promise<T> {
   try {
-    return await answer;
+    return await run.time.store(answer);
   } catch (cause) {
     throw new CustodyFailure('custody failed', { cause });
   }

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gap } from '../../capture/index.ts';
-import { type Coverage, readChain, readWhole, records, verifyBundle } from '../../evidence/index.ts';
+import { type Coverage, DirectoryStore, readChain, readWhole, records, verifyBundle } from '../../evidence/index.ts';
+import type { ObjectWriter } from '../../evidence/store/store.ts';
 import { artefact, collector, type MadeBundle, makeBundle, sampleCollectors } from '../helpers/bundle.ts';
 import { needsRoot, smallDisk } from '../helpers/small-disk.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -68,6 +70,47 @@ test('one collector that throws, one that hangs and one whose content fails lose
     'data/10-process/half.txt': 'reading failed: EIO: i/o error',
   });
   assert.equal((await readWhole(made.store, 'data/10-process/half.txt', 100)).toString(), 'read so far');
+});
+
+/** Away for so long, for what has `away` in its path. */
+class AwayStore extends DirectoryStore {
+  override async create(path: string): Promise<ObjectWriter> {
+    if (path.includes('away')) await sleep(4000);
+    return super.create(path);
+  }
+}
+
+test('while the store is away a collector loses none of its own time; what hangs beside it ends when it is back', async (t) => {
+  const limits = { bytes: 1000, seconds: 2 };
+  const made = await makeBundle(
+    await temporaryFolder(t),
+    [
+      collector(
+        'kept',
+        async function* (context) {
+          for (const n of [1, 2, 3, 4]) yield artefact(`10-process/away-${n}.txt`, 'stored late');
+          yield artefact('10-process/after.txt', context.endsIn(0.5).aborted ? 'too late' : 'in time');
+          await sleep(500);
+        },
+        { limits },
+      ),
+      collector(
+        'hangs',
+        async function* () {
+          yield artefact('10-process/also-away.txt', 'stored late');
+          await new Promise(() => undefined);
+        },
+        { limits },
+      ),
+    ],
+    { open: (root, prefix) => new AwayStore({ root: join(root, prefix), partial: join(root, '.partial') }) },
+  );
+  assert.equal((await verifyBundle(made.store)).verdict, 'intact');
+  assert.deepEqual(await outcomes(made), { kept: 'complete', hangs: 'timeout' });
+  assert.equal((await readWhole(made.store, 'data/10-process/after.txt', 100)).toString(), 'in time');
+  assert.equal((await readWhole(made.store, 'data/10-process/also-away.txt', 100)).toString(), 'stored late');
+  const gaps = (await readWhole(made.store, 'data/00-meta/gaps.jsonl', 1e6)).toString();
+  assert.match(gaps, /not done after 2 s beside 3 s in which the store was waited for/);
 });
 
 async function* neverEnding(first: string): AsyncGenerator<Uint8Array> {

@@ -21,8 +21,8 @@ const STORING_SECONDS = 10;
 const ANSWERS_WAITING = 8;
 
 export function startSession(engine: DockerEngine, context: NodeContext): Session {
-  const seconds = Math.max(1, context.limits.seconds - STORING_SECONDS);
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(seconds * 1000)]);
+  const storing = Math.min(STORING_SECONDS, context.limits.seconds / 2);
+  const signal = AbortSignal.any([context.signal, context.endsIn(storing)]);
   const raw = new Channel<Member>(ANSWERS_WAITING);
   // whoever still waits to hand in an answer is let go when nobody may store it any more
   context.signal.addEventListener('abort', () => raw.end(), { once: true });

@@ -22,6 +22,7 @@ export async function collectKubernetes(
   const context: KubernetesContext = {
     signal: AbortSignal.timeout(collector.limits.seconds * 1000),
     limits: collector.limits,
+    endsIn: (seconds) => AbortSignal.timeout((collector.limits.seconds - seconds) * 1000),
     log: silent,
     phases: (async function* () {})(),
     release() {},
