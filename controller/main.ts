@@ -1,5 +1,6 @@
 // The Deployment's program: reads its configuration, and runs the controller until it is told to end.
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { boundMemory } from '../capture/memory.ts';
 import { describeError, ImpoundError, LOG_LEVELS } from '../evidence/index.ts';
 import { software } from '../evidence/software.ts';
@@ -23,6 +24,9 @@ const USAGE = `impound-controller: captures nodes as NodeCaptures ask for
 From the environment: POD_NAMESPACE, POD_NAME, NODE_NAME, POD_IP`;
 
 async function main(): Promise<void> {
+  // fifty nodes may be captured before its code has run often enough for V8 to compile it: 0.6 s until a node's first
+  // evidence instead of 1.0, for 12 MiB
+  for (const flag of ['--always-sparkplug', '--no-lazy-feedback-allocation']) setFlagsFromString(flag);
   const { values } = readArguments();
   const level = LOG_LEVELS.find((known) => known === values['log-level']);
   if (level === undefined) throw usage(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
