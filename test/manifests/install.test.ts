@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { cli } from '../helpers/cli.ts';
 import { fileBed } from '../helpers/file-bed.ts';
+import { begin, get } from '../helpers/installed-captures.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { INSTALLED_COMPONENTS, type Installed, startInstalled } from '../testbed/installed.ts';
 
@@ -79,3 +80,38 @@ scenario('a node is captured by its pod’s agent, sealed, verified, and release
   await cluster.kubectl('patch', 'ncap', 'installed', '--type=merge', '-p', '{"spec":{"release":true}}');
   await phase('Released');
 });
+
+scenario('taken away: what ran is sealed, nodes are given back, nothing stays in the cluster', async (installed) => {
+  const { cluster, publicKey, rendered, aws } = installed;
+  await begin(installed, 'last', { node: 'node2', watchSeconds: 60 });
+  const { status } = await get(installed, 'last');
+  const held = await nodeOf(installed, 'node2');
+  assert.deepEqual([held.unschedulable, held.taints, held.annotations.length], [true, ['impound.dev/capture'], 3]);
+
+  await cluster.kubectl('delete', 'nodecaptures', '--all', '--timeout=120s');
+  assert.deepEqual(await nodeOf(installed, 'node2'), { unschedulable: false, taints: [], annotations: [] });
+  const words = ['verify', status?.bundle?.url ?? '', '--strict', '--key', publicKey];
+  const { code, stdout } = await cli(words, { home, env: aws });
+  assert.equal(code, 0, stdout);
+
+  await cluster.kubectl('delete', '-f', rendered, '--timeout=120s');
+  const kinds = 'crd,clusterrole,clusterrolebinding,priorityclass,validatingadmissionpolicy,namespace';
+  const left = await cluster.kubectl('get', kinds, '-o', 'name');
+  assert.match(left, /namespace\/kube-system/);
+  assert.doesNotMatch(left, /impound/);
+  assert.deepEqual(await pods(installed), []);
+});
+
+/** What a capture changes of a node. */
+async function nodeOf({ cluster }: Installed, name: string) {
+  const { metadata, spec } = (await cluster.api('GET', `/api/v1/nodes/${name}`)) as NodeObject;
+  const isOurs = (key: string): boolean => /impound|scale-down-disabled|do-not-disrupt/.test(key);
+  const taints = (spec.taints ?? []).map(({ key }) => key).filter(isOurs);
+  const annotations = Object.keys(metadata.annotations ?? {}).filter(isOurs);
+  return { unschedulable: spec.unschedulable ?? false, taints, annotations };
+}
+
+interface NodeObject {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string }[] };
+}
