@@ -24,8 +24,7 @@ const USAGE = `impound-controller: captures nodes as NodeCaptures ask for
 From the environment: POD_NAMESPACE, POD_NAME, NODE_NAME, POD_IP`;
 
 async function main(): Promise<void> {
-  // fifty nodes may be captured before its code has run often enough for V8 to compile it: 0.6 s until a node's first
-  // evidence instead of 1.0, for 12 MiB
+  // fifty nodes may be captured before its code has run often enough for V8 to compile it of itself; costs 12 MiB
   for (const flag of ['--always-sparkplug', '--no-lazy-feedback-allocation']) setFlagsFromString(flag);
   const { values } = readArguments();
   const level = LOG_LEVELS.find((known) => known === values['log-level']);
