@@ -35,7 +35,7 @@ export interface GapReport extends Gap {
 export interface Limits {
   /** Bytes of content over all its artefacts, before compression. */
   readonly bytes: number;
-  /** Seconds from its start until the engine aborts it; those in which the store was waited for do not count. */
+  /** Seconds from its start until the engine aborts it; what the store keeps it waiting beyond a second does not count. */
   readonly seconds: number;
 }
 

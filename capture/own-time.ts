@@ -1,5 +1,5 @@
-// A collector's own time: while the store keeps what it is given waiting, the clock stands. A controller that is away for
-// a minute costs no evidence then.
+// A collector's own time: where the store keeps it waiting for longer than a second, the clock stands until it answers. A
+// controller that is away for a minute costs no evidence then.
 
 /** A store that takes longer for one thing than this is waited for. */
 const PROMPT_MILLISECONDS = 1000;
@@ -56,8 +56,8 @@ export class OwnTime {
     this.#marks.clear();
   }
 
-  /** Time since the last count is the store's from where its oldest call was not prompt any more. */
-  #count(): void {
+  /** Time since the last count is the store's from where its oldest call was not prompt any more. True while it still is. */
+  #count(): boolean {
     const now = performance.now();
     const [oldest] = this.#asked;
     const late = oldest === undefined ? now : Math.max(this.#seen, oldest.at + PROMPT_MILLISECONDS);
@@ -65,11 +65,12 @@ export class OwnTime {
     this.#waited += waited;
     this.#spent += now - this.#seen - waited;
     this.#seen = now;
+    return waited > 0;
   }
 
   #look(): void {
     clearTimeout(this.#timer);
-    this.#count();
+    const stands = this.#count();
     let next = Number.POSITIVE_INFINITY;
     for (const mark of this.#marks) {
       const left = mark.milliseconds - this.#spent;
@@ -78,7 +79,7 @@ export class OwnTime {
         mark.abort.abort();
       } else next = Math.min(next, left);
     }
-    if (next < Number.POSITIVE_INFINITY)
-      this.#timer = setTimeout(() => this.#look(), Math.min(next + 1, LOOK_MILLISECONDS));
+    if (next === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#look(), stands ? LOOK_MILLISECONDS : Math.min(next + 1, LOOK_MILLISECONDS));
   }
 }

@@ -8,7 +8,7 @@ export interface LaneOptions {
   readonly requests: number;
   /** Between the beginnings of two requests, so that more is gathered. */
   readonly milliseconds: number;
-  /** Another request is sent beside those under way when the last one is not answered after so many milliseconds. */
+  /** Another request is sent beside the last one where that is not answered after so many milliseconds. */
   readonly beside: number;
   /** What leads to a node's first evidence is asked for alone, and nothing else before it is stored or a moment has passed. */
   readonly firstAlone: boolean;
@@ -40,6 +40,8 @@ export class CallLane {
   #free: number;
   /** When the last request was begun; what is to be gathered is gathered before the first one, too. */
   #last: number;
+  /** The last request, until it is answered. */
+  #open: object | undefined;
   #hurry = false;
   #early: NodeJS.Timeout | undefined;
   /** What leads to the first evidence goes alone: its first call, and then only the one that reports it. */
@@ -69,18 +71,20 @@ export class CallLane {
 
   async #run(): Promise<void> {
     const { requests, milliseconds, beside } = this.#options;
-    const isOther = this.#free < requests;
-    const alone = this.#first !== 'over' && isOther;
+    const alone = this.#first !== 'over' && this.#free < requests;
     if (this.#free === 0 || alone || !this.#waiting.some((one) => this.#mayGo(one))) return;
     const apart = this.#hurry ? 0 : milliseconds;
-    const early = this.#last + (isOther ? Math.max(apart, beside) : apart) - performance.now();
+    const early = this.#last + (this.#open === undefined ? apart : Math.max(apart, beside)) - performance.now();
     if (early > 0) return this.#runIn(early);
+    const request = {};
+    this.#open = request;
     this.#free--;
     this.#last = performance.now();
     try {
       await this.#send(this.#take());
     } finally {
       this.#free++;
+      if (this.#open === request) this.#open = undefined;
     }
     void this.#run();
   }

@@ -205,7 +205,7 @@ function keptFile(file: string): KeptFile {
       return known;
     },
     forget() {
-      known = undefined;
+      at = Number.NEGATIVE_INFINITY;
     },
   };
 }

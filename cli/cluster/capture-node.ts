@@ -77,13 +77,23 @@ async function create(
   spec: NodeCaptureSpec,
   dryRun: boolean,
 ): Promise<NodeCapture> {
-  // with the controller's finalizer from its first moment: the controller need not write it before it begins
-  const metadata = { name, finalizers: [FINALIZER] };
-  const body = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec };
-  try {
-    const query = { fieldValidation: 'Strict', ...(dryRun ? { dryRun: 'All' } : {}) };
+  const query = { fieldValidation: 'Strict', ...(dryRun ? { dryRun: 'All' } : {}) };
+  const made = async (metadata: object): Promise<NodeCapture> => {
+    const body = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec };
     return parseNodeCapture(await kubernetes.create(CAPTURES, body, { query }));
+  };
+  try {
+    // with the controller's finalizer from its first moment: the controller need not write it before it begins
+    return await made({ name, finalizers: [FINALIZER] }).catch((error: unknown) => {
+      // the policy of an older installation leaves that to the controller
+      if (isDenied(error) && error.message.includes('metadata.finalizers')) return made({ name });
+      throw error;
+    });
   } catch (error) {
     throw (error instanceof ImpoundError && (await notInstalled({ kubernetes, ...connection }, error))) || error;
   }
+}
+
+function isDenied(error: unknown): error is ImpoundError {
+  return error instanceof ImpoundError && error.code === 'api-denied';
 }

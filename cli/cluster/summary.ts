@@ -57,7 +57,7 @@ export function printStatus(capture: NodeCapture, again: Again, environment: Out
   const line = (title: string, text: string): void => void stdout.write(`${title.padEnd(10)} ${escapeText(text)}\n`);
   line('capture', metadata.name);
   line('node', spec.node);
-  // at the end the message is a command, for who has no command line: what to do next stands below
+  // at the end the message says what to do next, for who looks with kubectl: here that stands below
   const message = isEnded(capture) && status.phase !== 'Failed' ? undefined : status.message;
   line('phase', `${status.phase ?? 'Pending'}${message === undefined ? '' : `: ${message}`}`);
   line('asked by', `${spec.requestedBy}, ${metadata.creationTimestamp ?? ''}`);

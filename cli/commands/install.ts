@@ -62,7 +62,7 @@ export const install: Command<InstallArguments> = {
     tag: text(images, 'The tag of both'),
     'controller-image': text(images, 'The controller; best by its digest: REGISTRY/impound-controller@sha256:…'),
     'agent-image': text(images, 'The agent, likewise'),
-    'agent-arg': each(images, "Added to the agents' arguments: --agent-arg=--containerd=/host/run/… (may be repeated)"),
+    'agent-arg': each(images, "Added to the agents' arguments: --agent-arg=--containerd=/run/… (may be repeated)"),
     tsa: each(cluster, 'URL of an RFC 3161 time stamp authority, asked at the seal (may be repeated)'),
     'service-account-annotation': each(
       cluster,

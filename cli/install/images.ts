@@ -38,7 +38,6 @@ export function isMovable(reference: string): boolean {
 
 export function agentArguments(words: readonly string[]): readonly string[] {
   const wrong = words.find((word) => !/^--[a-z]/.test(word));
-  if (wrong !== undefined)
-    throw usage(`--agent-arg ${wrong}: give it as one word, --agent-arg=--containerd=/host/run/…`);
+  if (wrong !== undefined) throw usage(`--agent-arg ${wrong}: give it as one word, --agent-arg=--containerd=/run/…`);
   return words;
 }

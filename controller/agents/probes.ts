@@ -65,11 +65,11 @@ export class Probes {
       if (!(await desk.probe(node, order, limited(TAKEN_MILLISECONDS)))) return { outcome: 'silent' };
       const request = await unlessAborted(said.promise, limited(SAID_MILLISECONDS), () => undefined);
       if (request === undefined) return { outcome: 'silent' };
-      const { failure, ...own } = request;
-      if (failure !== undefined) return { outcome: 'failed', ...own, ...failure };
-      if ((await uploads.grants.finished(claim)) !== undefined) return { outcome: 'stored', ...own };
+      const { failure, ...told } = request;
+      if (failure !== undefined) return { outcome: 'failed', ...told, ...failure };
+      if ((await uploads.grants.finished(claim)) !== undefined) return { outcome: 'stored', ...told };
       const message = 'the agent says that it was stored, and the store does not have it';
-      return { outcome: 'failed', ...own, code: 'object-missing', message };
+      return { outcome: 'failed', ...told, code: 'object-missing', message };
     } finally {
       this.#running.delete(id);
       await own.finish();

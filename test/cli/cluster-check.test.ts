@@ -109,7 +109,7 @@ scenario('all is well, and each row says what was tried', async (bed) => {
   assert.match(find(checked, 'at work', 'ok').seen, /^all 3 at the controller$/);
   assert.match(find(checked, 'clocks', 'ok').seen, /within \d+ ms/);
   assert.match(find(checked, 'way to store', 'ok').seen, /^3 stored a trial object from there/);
-  assert.match(find(checked, 'runtime', 'ok').seen, /^a container runtime answers on 3 nodes$/);
+  assert.match(find(checked, 'runtime', 'ok').seen, /^a container runtime listens on 3 nodes$/);
   const shown = await bed.run(bed.rita, 'check', '--node', 'node2');
   assert.equal(shown.code, 0, shown.stdout + shown.stderr);
   assert.match(shown.stdout, /^agent of node2\n.*pods +the node has a ready agent\n/m);
@@ -237,7 +237,7 @@ scenario('a runtime that is not where the agent looks for it is said before ther
   const checked = await bed.check(bed.rita, '--node', 'node1');
   await rename(`${containerd}.away`, containerd);
   const { seen, remedy } = find(checked, 'runtime', 'warning');
-  assert.match(seen, /^node1: no container runtime answers its agent/);
+  assert.match(seen, /^node1: its agent finds no container runtime/);
   assert.match(remedy ?? '', /--agent-arg=--containerd=SOCKET/);
   assert.match(find(await bed.check(bed.rita, '--node', 'node1'), 'runtime', 'ok').seen, /on 1 node$/);
 });

@@ -145,6 +145,41 @@ scenario('a node that there is not, and a plan that creates nothing', async (own
   assert.deepEqual(await names(own), []);
 });
 
+scenario(
+  'a policy of an older version, which leaves the finalizer to the controller, is met',
+  async (own, { rita }) => {
+    const { cluster } = own.impound;
+    const file = join(dirname(rita), 'finalized.json');
+    const metadata = { name: 'finalized', finalizers: ['impound.dev/release'] };
+    const spec = { node: 'node1', requestedBy: RESPONDER, reason: 'x', encryption: { none: true } };
+    const capture = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec };
+    await writeFile(file, JSON.stringify(capture));
+    const create = ['create', '--dry-run=server', `--as=${RESPONDER}`, '-f', file];
+    const takes = (): Promise<string> => cluster.kubectl(...create).then(() => 'taken', String);
+    const kind = ['validatingadmissionpolicy', 'release.nodecaptures.impound.dev'];
+    const policy = JSON.parse(await cluster.kubectl('get', ...kind, '-o', 'json'));
+    const { managedFields: _, resourceVersion: __, ...named } = policy.metadata;
+    const now = { ...policy, metadata: named };
+    const older = structuredClone(now);
+    for (const one of older.spec.validations)
+      one.expression = one.expression.replace(
+        /\|\|\s*\(request\.operation == 'CREATE' && variables\.finalizers == .*$/s,
+        '',
+      );
+    assert.notDeepEqual(older, now);
+    assert.equal(await takes(), 'taken');
+    await cluster.apply(older);
+    try {
+      for (const end = Date.now() + 30_000; !/are the controller's/.test(await takes()); ) assert.ok(Date.now() < end);
+      const ran = await own.run(rita, 'capture', 'node1', '--reason', 'x', ...SHORT, '--dry-run');
+      assert.equal(ran.code, 0, all(ran));
+    } finally {
+      await cluster.apply(now);
+      for (const end = Date.now() + 30_000; (await takes()) !== 'taken'; ) assert.ok(Date.now() < end);
+    }
+  },
+);
+
 scenario('a capture is watched to its end, with each collector’s progress', async ({ run, impound }, { rita }) => {
   const ran = await run(rita, 'capture', 'node1', '--reason', 'a miner', '--case', 'IR-7', '--name', 'miner', ...SHORT);
   assert.equal(ran.code, 0, all(ran));

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture } from '../../protocol/index.ts';
 import { cli } from '../helpers/cli.ts';
 import { fileBed } from '../helpers/file-bed.ts';
-import { begin, get } from '../helpers/installed-captures.ts';
+import { begin, get, marksOf, UNMARKED } from '../helpers/installed-captures.ts';
 import { fileTemporaryFolder } from '../helpers/temporary.ts';
 import { INSTALLED_COMPONENTS, type Installed, startInstalled } from '../testbed/installed.ts';
 
@@ -85,11 +85,10 @@ scenario('taken away: what ran is sealed, nodes are given back, nothing stays in
   const { cluster, publicKey, rendered, aws } = installed;
   await begin(installed, 'last', { node: 'node2', watchSeconds: 60 });
   const { status } = await get(installed, 'last');
-  const held = await nodeOf(installed, 'node2');
-  assert.deepEqual([held.unschedulable, held.taints, held.annotations.length], [true, ['impound.dev/capture'], 3]);
+  assert.notDeepEqual(await marksOf(cluster, 'node2'), UNMARKED);
 
   await cluster.kubectl('delete', 'nodecaptures', '--all', '--timeout=120s');
-  assert.deepEqual(await nodeOf(installed, 'node2'), { unschedulable: false, taints: [], annotations: [] });
+  assert.deepEqual(await marksOf(cluster, 'node2'), UNMARKED);
   const words = ['verify', status?.bundle?.url ?? '', '--strict', '--key', publicKey];
   const { code, stdout } = await cli(words, { home, env: aws });
   assert.equal(code, 0, stdout);
@@ -101,17 +100,3 @@ scenario('taken away: what ran is sealed, nodes are given back, nothing stays in
   assert.doesNotMatch(left, /impound/);
   assert.deepEqual(await pods(installed), []);
 });
-
-/** What a capture changes of a node. */
-async function nodeOf({ cluster }: Installed, name: string) {
-  const { metadata, spec } = (await cluster.api('GET', `/api/v1/nodes/${name}`)) as NodeObject;
-  const isOurs = (key: string): boolean => /impound|scale-down-disabled|do-not-disrupt/.test(key);
-  const taints = (spec.taints ?? []).map(({ key }) => key).filter(isOurs);
-  const annotations = Object.keys(metadata.annotations ?? {}).filter(isOurs);
-  return { unschedulable: spec.unschedulable ?? false, taints, annotations };
-}
-
-interface NodeObject {
-  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
-  readonly spec: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string }[] };
-}

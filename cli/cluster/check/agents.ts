@@ -213,10 +213,10 @@ function runtimeFindings(places: readonly Place[]): readonly Finding[] {
   );
   const without = asked.filter(({ runtimes }) => runtimes.length === 0);
   const well = asked.length - without.length;
-  const seen = 'no container runtime answers its agent: a capture would have no containers';
+  const seen = 'its agent finds no container runtime: a capture would have no containers';
   const remedy = 'name the socket: "impound install --agent-arg=--containerd=SOCKET" (docs/install.md)';
   return [
-    ...(well === 0 ? [] : [ok('runtime', `a container runtime answers on ${counted(well, 'node')}`)]),
+    ...(well === 0 ? [] : [ok('runtime', `a container runtime listens on ${counted(well, 'node')}`)]),
     ...together(without.map(({ node }) => [node, warning('runtime', seen, remedy)])),
   ];
 }

@@ -66,12 +66,15 @@ async function leaderFinding(connection: Connection): Promise<Finding> {
   return trouble(name, seen, commands.join(': '));
 }
 
+/** Phases of pods that are only still listed. */
+const OVER: readonly string[] = ['Succeeded', 'Failed'];
+
 async function replicaFindings(connection: Connection): Promise<readonly Finding[]> {
   const name = 'replicas';
   const { namespace } = connection;
   const missing = await lacking(connection, [SEE.pods]);
   if (missing.length > 0) return [unseen(name, missing, namespace)];
-  const pods = (await controllerPods(connection)).filter(({ status }) => status?.phase !== 'Succeeded');
+  const pods = (await controllerPods(connection)).filter(({ status }) => !OVER.includes(status?.phase ?? ''));
   const look = `kubectl -n ${namespace} get pods; kubectl -n ${namespace} logs deployment/impound-controller`;
   if (pods.length === 0) return [trouble(name, `there is no pod of the controller in ${namespace}`, look)];
   const ill = pods.filter((pod) => !isReady(pod));
@@ -94,7 +97,8 @@ async function replicaFindings(connection: Connection): Promise<readonly Finding
   if (nodes.length >= 2) return [ok(name, seen), ...troubled, ...restarted];
   const why = 'where that node is the suspect, nobody can capture it';
   const scale = `let another run elsewhere: kubectl -n ${namespace} scale deployment/impound-controller --replicas=2`;
-  const remedy = pods.length < 2 ? scale : 'see the other one below';
+  const below = nodes.length === 0 ? 'see them below' : 'see the other one below';
+  const remedy = pods.length < 2 ? scale : below;
   return [(nodes.length === 0 ? trouble : warning)(name, `${seen}: ${why}`, remedy), ...troubled, ...restarted];
 }
 

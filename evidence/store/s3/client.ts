@@ -1,6 +1,7 @@
 // The AWS client as every request here needs it: credentials and endpoint by the SDK's own rules, one attempt a call, and
 // the digest that is sent as a header anyway as the payload's hash, so that nothing is hashed twice.
 import { S3Client } from '@aws-sdk/client-s3';
+import { loadConfig, NODE_REGION_CONFIG_FILE_OPTIONS, NODE_REGION_CONFIG_OPTIONS } from '@smithy/core/config';
 
 const CONNECT_MILLISECONDS = 5000;
 /** Without a byte either way. */
@@ -12,7 +13,7 @@ const USUAL_REGION = 'us-east-1';
 export interface S3Access {
   /** Of a server that speaks S3; else AWS, or AWS_ENDPOINT_URL_S3. */
   readonly endpoint?: string;
-  /** Else what the SDK finds, and for a server that is not AWS us-east-1 where it finds none. */
+  /** Else what the SDK finds; for a server that is not AWS what environment or profile name, and us-east-1 where they do not. */
   readonly region?: string;
   /** Else what the SDK finds: environment, profile, web identity, Pod Identity, instance. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
@@ -22,7 +23,7 @@ export function s3Client({ endpoint, region, credentials }: S3Access): S3Client 
   const elsewhere = endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
   const client = new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region !== undefined ? { region } : elsewhere !== undefined ? { region: usualRegion } : {}),
+    ...(region !== undefined ? { region } : elsewhere !== undefined ? { region: usualRegion() } : {}),
     ...(credentials === undefined ? {} : { credentials }),
     // servers other than AWS have no name for each bucket
     forcePathStyle: elsewhere !== undefined,
@@ -49,10 +50,7 @@ export function s3Client({ endpoint, region, credentials }: S3Access): S3Client 
   return client;
 }
 
-async function usualRegion(): Promise<string> {
-  try {
-    return await new S3Client({}).config.region();
-  } catch {
-    return USUAL_REGION;
-  }
+/** Looked up once. No instance is asked where it runs: that says nothing of another's server, and may take a second. */
+function usualRegion(): () => Promise<string> {
+  return loadConfig({ ...NODE_REGION_CONFIG_OPTIONS, default: USUAL_REGION }, NODE_REGION_CONFIG_FILE_OPTIONS);
 }

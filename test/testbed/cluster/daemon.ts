@@ -34,6 +34,11 @@ export async function startDaemon(
     if (runs()) await once(child, 'exit');
     return child.exitCode;
   };
+  /** Two who start it at once start it once: of another, nobody would know. */
+  let starting: Promise<void> | undefined;
+  const start = async (): Promise<void> => {
+    if (!runs()) child = await launch(log, words, env);
+  };
   return {
     name,
     log,
@@ -43,8 +48,11 @@ export async function startDaemon(
     get runs() {
       return runs();
     },
-    async start() {
-      if (!runs()) child = await launch(log, words, env);
+    start() {
+      starting ??= start().finally(() => {
+        starting = undefined;
+      });
+      return starting;
     },
     kill(signal = 'SIGKILL') {
       const end = ended();

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CallLane } from '../../agent/remote/lane.ts';
-import type { AgentCall, CallResult } from '../../protocol/index.ts';
+import { CallLane } from '../../../agent/remote/lane.ts';
+import type { AgentCall, CallResult } from '../../../protocol/index.ts';
 
 const SHA256 = 'a'.repeat(64);
 
@@ -68,4 +68,27 @@ test('what is asked meanwhile waits for the answer, and no longer than a moment'
   assert.deepEqual(requests, [['a'], ['b'], ['c'], ['d', 'e']]);
   slow.resolve();
   await waiting;
+});
+
+test('beside one that is slow, others are asked one after the other, each as the last one is answered', {
+  timeout: 10_000,
+}, async () => {
+  const requests: string[][] = [];
+  const slow = Promise.withResolvers<void>();
+  const send = async (calls: readonly AgentCall[]): Promise<readonly CallResult[]> => {
+    const paths = calls.map((call) => ('path' in call ? call.path : ''));
+    requests.push(paths);
+    if (paths.includes('slow')) await slow.promise;
+    return calls.map(() => ({ ok: true, value: null }));
+  };
+  const lane = new CallLane({ send, requests: 4, milliseconds: 0, beside: 300, firstAlone: false });
+  const last = lane.ask(grant('slow'));
+  await sleep(10);
+  const begun = performance.now();
+  for (let n = 0; n < 5; n++) await lane.ask(grant(`quick ${n}`));
+  // one wait for all of them, not one for each
+  assert.ok(performance.now() - begun < 1400, `${performance.now() - begun} ms`);
+  slow.resolve();
+  await last;
+  assert.equal(requests.length, 6);
 });
