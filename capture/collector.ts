@@ -50,7 +50,7 @@ export interface CollectContext {
   /** Aborts at the collector's deadline or when the capture is stopped. */
   readonly signal: AbortSignal;
   readonly limits: Limits;
-  /** Aborts when the collector has only so many seconds left until its deadline: time to store what was had. */
+  /** Aborts as `signal` does, and so many seconds before the deadline, a quarter of the limit at most: time to store what was had. */
   endsIn(seconds: number): AbortSignal;
   readonly log: Logger;
   /** The capture's phases as they begin, for what runs throughout it; ends when every other collector has. */

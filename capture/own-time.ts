@@ -23,7 +23,6 @@ export class OwnTime {
   /** `seconds` may be infinite. Runs until `end`. */
   constructor(seconds: number) {
     this.#limit = seconds * 1000;
-    this.#look();
   }
 
   /** Aborts when all but `seconds` of it are spent. */

@@ -57,7 +57,7 @@ export async function runCollector<Context extends CollectContext>(
   const base: CollectContext = {
     signal,
     limits: collector.limits,
-    endsIn: (left) => time.butFor(left),
+    endsIn: (seconds) => AbortSignal.any([signal, time.butFor(Math.min(seconds, collector.limits.seconds / 4))]),
     log,
     phases,
     release,

@@ -36,9 +36,8 @@ export const disk: Collector<NodeContext> = Object.freeze({
 
 /** The collector with images cut as `sizes` says. */
 export async function* collectDisks(context: NodeContext, sizes: Sizes): AsyncGenerator<Artefact | GapReport> {
-  const { seconds } = context.limits;
-  const ending = context.endsIn(Math.min(FAREWELL_SECONDS, seconds / 4));
-  const stopped = (): boolean => context.signal.aborted || ending.aborted;
+  const ending = context.endsIn(FAREWELL_SECONDS);
+  const stopped = (): boolean => ending.aborted;
   const { chosen, gaps } = chooseDevices(context.host, context.devices, context.ownFolders);
   for (const found of gaps) yield found;
   const waiting = [...chosen];

@@ -86,14 +86,11 @@ async function create(
     // with the controller's finalizer from its first moment: the controller need not write it before it begins
     return await made({ name, finalizers: [FINALIZER] }).catch((error: unknown) => {
       // the policy of an older installation leaves that to the controller
-      if (isDenied(error) && error.message.includes('metadata.finalizers')) return made({ name });
-      throw error;
+      if (!(error instanceof ImpoundError && error.code === 'api-denied')) throw error;
+      if (!error.message.includes('metadata.finalizers')) throw error;
+      return made({ name });
     });
   } catch (error) {
     throw (error instanceof ImpoundError && (await notInstalled({ kubernetes, ...connection }, error))) || error;
   }
-}
-
-function isDenied(error: unknown): error is ImpoundError {
-  return error instanceof ImpoundError && error.code === 'api-denied';
 }

@@ -37,7 +37,7 @@ export async function collect(
   const context: NodeContext = {
     signal,
     limits: collector.limits,
-    endsIn: (seconds) => AbortSignal.timeout((collector.limits.seconds - seconds) * 1000),
+    endsIn: (seconds) => AbortSignal.any([signal, AbortSignal.timeout((collector.limits.seconds - seconds) * 1000)]),
     log: silent,
     phases: phasesOf('volatile', 'end'),
     release() {},

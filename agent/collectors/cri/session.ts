@@ -24,8 +24,7 @@ const ANSWERS_WAITING = 8;
 const AT_ONCE = 8;
 
 export function startSession(context: NodeContext): Session {
-  const storing = Math.min(STORING_SECONDS, context.limits.seconds / 2);
-  const signal = AbortSignal.any([context.signal, context.endsIn(storing)]);
+  const signal = context.endsIn(STORING_SECONDS);
   const raw = new Channel<Member>(ANSWERS_WAITING);
   // whoever still waits to hand in an answer is let go when nobody may store it any more
   context.signal.addEventListener('abort', () => raw.end(), { once: true });
