@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { NodeCapture } from '../../protocol/index.ts';
+import { FINALIZER, type NodeCapture } from '../../protocol/index.ts';
 import { ended, type Ran } from '../helpers/cli.ts';
 import { fileBed } from '../helpers/file-bed.ts';
 import { IMPOUND_COMPONENTS } from '../testbed/impound.ts';
@@ -150,12 +150,18 @@ scenario(
   async (own, { rita }) => {
     const { cluster } = own.impound;
     const file = join(dirname(rita), 'finalized.json');
-    const metadata = { name: 'finalized', finalizers: ['impound.dev/release'] };
+    const metadata = { name: 'finalized', finalizers: [FINALIZER] };
     const spec = { node: 'node1', requestedBy: RESPONDER, reason: 'x', encryption: { none: true } };
     const capture = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec };
     await writeFile(file, JSON.stringify(capture));
     const create = ['create', '--dry-run=server', `--as=${RESPONDER}`, '-f', file];
-    const takes = (): Promise<string> => cluster.kubectl(...create).then(() => 'taken', String);
+    const untilSaid = async (pattern: RegExp): Promise<void> => {
+      for (const end = Date.now() + 30_000; ; ) {
+        const said = await cluster.kubectl(...create).catch(String);
+        if (pattern.test(said)) return;
+        assert.ok(Date.now() < end, said);
+      }
+    };
     const kind = ['validatingadmissionpolicy', 'release.nodecaptures.impound.dev'];
     const policy = JSON.parse(await cluster.kubectl('get', ...kind, '-o', 'json'));
     const { managedFields: _, resourceVersion: __, ...named } = policy.metadata;
@@ -167,15 +173,15 @@ scenario(
         '',
       );
     assert.notDeepEqual(older, now);
-    assert.equal(await takes(), 'taken');
+    await untilSaid(/created/);
     await cluster.apply(older);
     try {
-      for (const end = Date.now() + 30_000; !/are the controller's/.test(await takes()); ) assert.ok(Date.now() < end);
+      await untilSaid(/are the controller's/);
       const ran = await own.run(rita, 'capture', 'node1', '--reason', 'x', ...SHORT, '--dry-run');
       assert.equal(ran.code, 0, all(ran));
     } finally {
       await cluster.apply(now);
-      for (const end = Date.now() + 30_000; (await takes()) !== 'taken'; ) assert.ok(Date.now() < end);
+      await untilSaid(/created/);
     }
   },
 );

@@ -120,7 +120,7 @@ test('what stops a capture to S3 is said at once, with what to do, and nothing i
       assert.equal(ran.code, 2, ran.stdout);
       assert.match(ran.stderr, message);
       const took = performance.now() - begun;
-      assert.ok(took < 20_000, `${took} ms`);
+      assert.ok(took < 5000, `${took} ms`);
     });
   await t.test('another region', async () => {
     const ran = await bed.run([...small, '--store', url], { env: { AWS_REGION: 'eu-west-1' } });

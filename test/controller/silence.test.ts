@@ -47,8 +47,7 @@ async function sealsSilent(impound: Impound, name: string): Promise<NodeCapture>
 }
 
 async function goesOn(impound: Impound, name: string, node: string): Promise<void> {
-  // engines of other tests come and go on this machine
-  await impound.capture(name, { node, profile: 'quick', collectors: { skip: ['docker'] } });
+  await impound.capture(name, { node, profile: 'quick' });
   await untilComplete(impound, name, home, 60);
   await impound.patch(name, { release: true });
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCapture, NodeCaptureRequest } from '../../protocol/index.ts';
 import type { Cluster } from '../testbed/cluster.ts';
+import { SKIPPED_ON_BEDS } from '../testbed/impound.ts';
 import type { Installed } from '../testbed/installed.ts';
 import { chainOf, coverageOf, verified } from './sealed.ts';
 
@@ -33,7 +34,7 @@ export async function capture(
   spec: Partial<NodeCaptureRequest> = {},
 ): Promise<void> {
   const made = { requestedBy: 'admin', reason: 'a test', encryption: { none: true }, node: 'node1' };
-  const collectors = { skip: ['timeline', 'logs'] };
+  const collectors = { skip: ['timeline', 'logs', ...SKIPPED_ON_BEDS] };
   await cluster.api('POST', CAPTURES, {
     ...{ apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata: { name } },
     spec: { ...made, collectors, ...spec },

@@ -22,6 +22,8 @@ const PORT = 8443;
 const BUCKET = 'evidence';
 const CAPTURES = '/apis/impound.dev/v1alpha1/nodecaptures';
 const POLL_MILLISECONDS = 50;
+/** All nodes of a bed see the machine's processes, and with them the Docker engines of tests beside it, which answer nobody here. */
+export const SKIPPED_ON_BEDS: readonly string[] = ['docker'];
 
 export interface ImpoundOptions {
   /** Nodes that have a controller; node2 alone where absent. */
@@ -65,7 +67,7 @@ export interface Impound {
   /** URL at which this machine reaches a node's controller; its certificate has the service's name. */
   reach(node: string): Promise<string>;
   readonly serverName: string;
-  /** Creates a NodeCapture as the command line does, in the admin's name; encryption none, reason given. */
+  /** Creates a NodeCapture as the command line does, in the admin's name; encryption none, reason given, without what is skipped on beds. */
   capture(name: string, spec: Partial<NodeCaptureRequest>): Promise<NodeCapture>;
   get(name: string): Promise<NodeCapture>;
   patch(name: string, spec: object): Promise<void>;
@@ -146,7 +148,9 @@ export async function startImpound(scope: Scope, options: ImpoundOptions = {}): 
     agent: (node) => found(agentsByNode, node),
     reach: async (node) => `https://${await cluster.reach(node, `${nodeOf(node).address}:${PORT}`)}`,
     async capture(name, spec) {
-      const made = { requestedBy: 'admin', reason: 'a test', encryption: { none: true }, node: 'node1', ...spec };
+      const who = { requestedBy: 'admin', reason: 'a test', encryption: { none: true }, node: 'node1' };
+      const collectors = { ...spec.collectors, skip: [...SKIPPED_ON_BEDS, ...(spec.collectors?.skip ?? [])] };
+      const made = { ...who, ...spec, collectors };
       const metadata = { name, finalizers: [FINALIZER] };
       const object = { apiVersion: 'impound.dev/v1alpha1', kind: 'NodeCapture', metadata, spec: made };
       return (await cluster.api('POST', CAPTURES, object)) as NodeCapture;
